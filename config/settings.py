@@ -121,7 +121,7 @@ _pgmq_in_the_same_database = "pgmq://localhost"
 CELERY_BROKER_URL = read("CELERY_BROKER_URL", broker_url, _pgmq_in_the_same_database)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {"visibility_timeout": 900}
-if CELERY_BROKER_URL == _pgmq_in_the_same_database:
+if _pgmq_in_the_same_database == CELERY_BROKER_URL:
     CELERY_BROKER_TRANSPORT_OPTIONS |= {"conn_string": database.pgmq_conninfo(DATABASES["default"])}
 if CELERY_BROKER_URL.startswith("pgmq://"):
     # `celery inspect` needs a reply queue whose name is too long for PGMQ, so nobody may wait for one.

@@ -1,8 +1,4 @@
-"""Where the data is: the PostgreSQL that DATABASE_URL names, or the embedded one.
-
-This package is also the Django database engine (`ENGINE = "config.database"`, see `base`), so that the embedded server
-starts with the first connection that anybody wants, and again should it have died.
-"""
+"""Where the data is: the PostgreSQL that DATABASE_URL names, or the embedded one."""
 
 from pathlib import Path
 from typing import Any
@@ -14,31 +10,18 @@ from config.database import embedded
 
 def settings_for(given: dict[str, Any] | None, data_dir: Path) -> dict[str, Any]:
     """Django's DATABASES entry for the parsed DATABASE_URL, or for the embedded server with its files in `data_dir`."""
-    database = dict(given) if given else embedded.settings_for(data_dir)
-    options = {**database.get("OPTIONS", {}), "pool": {"min_size": 1, "max_size": 10, "timeout": 10}}
+    database = given or embedded.settings_for(data_dir)
+    pool = {"min_size": 1, "max_size": 10, "timeout": 30, **database.get("OPTIONS", {}).get("pool", {})}
     return {
         **database,
-        "ENGINE": "config.database",
+        "ENGINE": "django.db.backends.postgresql",
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": options,
+        "OPTIONS": {**database.get("OPTIONS", {}), "pool": pool},
     }
 
 
-def conninfo(database: dict[str, Any]) -> str:
-    """The libpq connection string of a DATABASES entry."""
-    options = {key: value for key, value in database.get("OPTIONS", {}).items() if key != "pool"}
-    return make_conninfo(
-        **options,
-        host=database.get("HOST") or None,
-        port=database.get("PORT") or None,
-        dbname=database["NAME"],
-        user=database.get("USER") or None,
-        password=database.get("PASSWORD") or None,
-    )
-
-
 def pgmq_conninfo(database: dict[str, Any]) -> str:
-    """The same for the client of PGMQ, which takes the string apart and puts five of its parts together unquoted.
+    """A DATABASES entry for the client of PGMQ, which takes it apart and puts five of its parts together unquoted.
 
     So each of the five is quoted once more, and the other parameters (sslmode and the like), which it would drop, ride
     behind the database's name. Source: `PGMQConfig.dsn` in pgmq 1.1.

@@ -5,6 +5,7 @@ first process that connects and stops with the last one that ends. After a kill 
 starts it again, and PostgreSQL recovers as it does anywhere.
 """
 
+import atexit
 import os
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ import threading
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 import psycopg
@@ -42,7 +43,25 @@ def settings_for(data_dir: Path) -> dict[str, Any]:
             f"CodeNotify cannot start: DATA_DIR is too long for the embedded PostgreSQL's socket ({data_dir}). "
             "Set DATA_DIR to a shorter path, or DATABASE_URL to a server of your own."
         )
-    return {"NAME": DATABASE, "USER": "postgres", "HOST": str(directory), "EMBEDDED_IN": str(data_dir)}
+    return {
+        "NAME": DATABASE,
+        "USER": "postgres",
+        "HOST": str(directory),
+        "EMBEDDED_IN": str(data_dir),
+        "OPTIONS": {"pool": {"connection_class": _connection_class(data_dir)}},
+    }
+
+
+def _connection_class(data_dir: Path) -> type[psycopg.Connection]:
+    """A connection that sees to it that the server runs before it is made: the first one, and any after a crash."""
+
+    class EmbeddedConnection(psycopg.Connection):
+        @classmethod
+        def connect(cls, *args: Any, **kwargs: Any) -> Self:
+            ensure_running(data_dir)
+            return super().connect(*args, **kwargs)
+
+    return EmbeddedConnection
 
 
 def ensure_running(data_dir: Path) -> None:
@@ -80,6 +99,8 @@ def _start(directory: Path) -> PostgresServer:
         try:
             server.start()
             _ensure_database(directory)
+            # Runs before the library's own handler, which leaves the server to whoever it believes alive.
+            atexit.register(_forget_the_dead, server)
             return server
         except (subprocess.SubprocessError, AssertionError, ValueError, psycopg.OperationalError) as error:
             if time.monotonic() > give_up_at:
@@ -106,8 +127,9 @@ def _forget_the_dead(server: PostgresServer) -> None:
         # PostgreSQL deals with the file of a dead process by itself, but takes any living one for its own.
         (server.pgdata / "postmaster.pid").unlink(missing_ok=True)
     handles = server.global_process_id_list
-    if handles.path.exists():
-        handles.put([pid for pid in handles.get_and_remove(-1) if psutil.pid_exists(pid)])
+    with server._lock:
+        if handles.path.exists():
+            handles.put([pid for pid in handles.get_and_remove(-1) if psutil.pid_exists(pid)])
 
 
 def _is_ready(directory: Path) -> bool:

@@ -1,0 +1,76 @@
+"""The whole stack in one terminal."""
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from honcho import manager as honcho
+from honcho.compat import ProcessManager
+
+from config import database
+
+honcho.KILL_WAIT = 60  # seconds for the worker to finish, or to hand back, what it is at; honcho allows five
+
+
+class MainProcessOnly(ProcessManager):  # type: ignore[misc]  # honcho is untyped
+    """Asks a process to end, and not its children too, as honcho would: a worker's children finish their jobs first."""
+
+    def terminate(self, pid: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+
+
+class Command(BaseCommand):
+    help = "Start web, worker and beat together; Ctrl-C stops them all."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--port", type=int, default=int(os.environ.get("PORT") or 8000))
+        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--concurrency", type=int, default=2, help="jobs that the worker runs at once (2)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        host, port = options["host"], options["port"]
+        self._refuse_a_taken_port(host, port)
+        database.ensure_running()
+        if MigrationExecutor(connection).migration_plan(MigrationExecutor(connection).loader.graph.leaf_nodes()):
+            raise CommandError("The database is not up to date: run `manage.py migrate` first.")
+        connection.close()
+
+        manager = honcho.Manager()
+        manager._procmgr = MainProcessOnly()
+        for name, command in self._processes(host, port, options["concurrency"]).items():
+            manager.add_process(name, command, cwd=str(settings.BASE_DIR), env={**os.environ, "PYTHONUNBUFFERED": "1"})
+        self.stdout.write(f"CodeNotify is at http://{host}:{port}/ (admin: /admin/). Ctrl-C stops it.")
+        # honcho listens to SIGINT and SIGTERM from here on, and ends every process when one ends.
+        manager.loop()
+        stopped_by_hand = manager.returncode in (128 + signal.SIGINT, 128 + signal.SIGTERM)
+        sys.exit(0 if stopped_by_hand else 1)
+
+    def _refuse_a_taken_port(self, host: str, port: int) -> None:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except (OSError, OverflowError) as error:
+                raise CommandError(
+                    f"Port {port} on {host} cannot be used ({error}). Name another one: PORT=8001 or --port 8001."
+                ) from error
+
+    def _processes(self, host: str, port: int, concurrency: int) -> dict[str, str]:
+        bin_dir = Path(sys.executable).parent
+        celery = f"exec '{bin_dir / 'celery'}' --quiet -A config"
+        return {
+            "web": f"exec '{bin_dir / 'gunicorn'}' config.wsgi --bind {host}:{port} --workers 1 --threads 8 "
+            "--log-level warning --access-logfile - --access-logformat '%(m)s %(U)s%(q)s %(s)s %(L)ss'",
+            "worker": f"{celery} worker --loglevel INFO --concurrency {concurrency}",
+            "beat": f"{celery} beat --loglevel INFO",
+        }

@@ -1,0 +1,35 @@
+import logging
+from datetime import datetime, timedelta
+from typing import Any
+
+from celery import Task, shared_task
+
+from notifications.dispatch import dispatch
+
+logger = logging.getLogger(__name__)
+
+LOOK_AGAIN_AFTER = timedelta(minutes=2)
+"""How soon a round follows one that left something behind, where the schedule would take longer."""
+
+
+@shared_task(bind=True)
+def dispatch_notifications(self: "Task[[], dict[str, Any]]") -> dict[str, Any]:
+    """Send the reminders that are due, or would be late by the next round.
+
+    The scheduler says in the message's header `next_run_at` when that will be; without it half an hour is assumed.
+    """
+    told = (self.request.headers or {}).get("next_run_at")
+    report = dispatch(next_round_at=datetime.fromisoformat(told) if told else None)
+    for error in report.errors:
+        logger.warning("A message did not leave: %s", error)
+    if report.total("postponed"):
+        self.apply_async(countdown=LOOK_AGAIN_AFTER.total_seconds())
+    return report.as_dict()
+
+
+def dispatch_soon() -> None:
+    """Ask a worker for a round now. Where the broker is out of reach the next scheduled round does it."""
+    try:
+        dispatch_notifications.delay()
+    except Exception as error:  # each broker's client raises its own
+        logger.warning("No round of reminders could be asked for: %s. The next scheduled one will do it.", error)

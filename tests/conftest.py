@@ -1,0 +1,43 @@
+from collections.abc import Iterator
+
+import pytest
+from aiosmtpd.controller import Controller
+from django.utils import timezone
+from pytest_django import Settings
+
+from config.demo.server import WorldServer
+from config.demo.world import World
+from contests.platforms import PLATFORMS
+from tests.installation import Installation
+from tests.smtp import Inbox, free_port
+
+
+@pytest.fixture
+def world(settings: Settings) -> Iterator[World]:
+    """A world of our own that really answers over HTTP, and that the platforms' adapters ask in this test."""
+    with WorldServer(World.around(timezone.now())) as server:
+        settings.PLATFORM_URLS = {code: server.url_of(code) for code in PLATFORMS}
+        yield server.world
+
+
+@pytest.fixture
+def inbox(settings: Settings) -> Iterator[Inbox]:
+    """A real SMTP server that this test's mails go to, and what it was given."""
+    inbox = Inbox()
+    inbox.port = free_port()
+    controller = Controller(inbox, hostname="127.0.0.1", port=inbox.port)
+    controller.start()
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", inbox.port
+    yield inbox
+    controller.stop()
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """An installation with its tables, shared by the tests of a module."""
+    installation = Installation(tmp_path_factory.mktemp("data"))
+    migrated = installation.run("migrate", "-v", "0")
+    assert migrated.returncode == 0, migrated.stderr
+    yield installation
+    installation.stop()

@@ -1,0 +1,101 @@
+"""Rows for tests. `now` is theirs to choose; where they don't, it is the clock's."""
+
+from datetime import timedelta
+from typing import Any
+
+import factory
+from allauth.account.models import EmailAddress
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from contests.models import Contest, Platform
+from notifications.models import Channel, ChannelKind, Notification, NotificationKind, Preference, default_platforms
+
+
+class ContestFactory(factory.django.DjangoModelFactory):
+    """An upcoming Codeforces contest of two hours that starts in half a day."""
+
+    class Meta:
+        model = Contest
+
+    platform = factory.LazyFunction(lambda: Platform.objects.get(code="codeforces"))
+    key = factory.Sequence(lambda n: str(1000 + n))
+    name = factory.LazyAttribute(lambda contest: f"Round {contest.key}")
+    url = factory.LazyAttribute(lambda contest: f"https://codeforces.com/contests/{contest.key}")
+    starts_at = factory.LazyFunction(lambda: timezone.now().replace(microsecond=0) + timedelta(hours=12))
+    duration = timedelta(hours=2)
+    ends_at = factory.LazyAttribute(lambda contest: contest.starts_at + contest.duration)
+    last_seen_at = factory.LazyFunction(timezone.now)
+
+    @classmethod
+    def _create(cls, model_class: type[Contest], *args: Any, **kwargs: Any) -> Contest:
+        if isinstance(platform := kwargs.get("platform"), str):
+            kwargs["platform"] = Platform.objects.get(code=platform)
+        contest: Contest = super()._create(model_class, *args, **kwargs)
+        return contest
+
+
+class UserFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = User
+        skip_postgeneration_save = True
+
+    username = factory.Sequence(lambda n: f"user{n}")
+    email = factory.LazyAttribute(lambda user: f"{user.username}@example.org")
+    password = factory.django.Password("correct horse")
+
+
+class MemberFactory(UserFactory):
+    """A user with a verified address and so a mail channel; `preference__…` sets what they want."""
+
+    class Meta:
+        model = User
+        skip_postgeneration_save = True
+
+    @factory.post_generation
+    def preference(self: User, create: bool, extracted: None, **wishes: Any) -> None:  # type: ignore[misc]  # a User here
+        Preference.objects.filter(user=self).update(**wishes)
+        self.refresh_from_db()
+
+    @factory.post_generation
+    def verified(self: User, create: bool, extracted: bool | None, **_: Any) -> None:  # type: ignore[misc]  # as above
+        if extracted is not False:
+            EmailAddress.objects.create(user=self, email=self.email, verified=True, primary=True)
+            Channel.objects.create(user=self, kind=ChannelKind.EMAIL, address=self.email, verified_at=timezone.now())
+
+
+class StaffFactory(MemberFactory):
+    is_staff = True
+    is_superuser = True
+
+
+class NotificationFactory(factory.django.DjangoModelFactory):
+    """A pending reminder, due now."""
+
+    class Meta:
+        model = Notification
+
+    contest = factory.SubFactory(ContestFactory)
+    channel = factory.LazyFunction(lambda: MemberFactory().channels.get())
+    contest_name = factory.SelfAttribute("contest.name")
+    kind = NotificationKind.REMINDER
+    lead_minutes = 60
+    starts_at = factory.SelfAttribute("contest.starts_at")
+    due_at = factory.LazyFunction(timezone.now)
+    created_at = factory.LazyFunction(timezone.now)
+    available_at = factory.LazyFunction(timezone.now)
+
+
+def make_members(count: int, **wishes: Any) -> None:
+    """Many members with a mail channel each, set-based and without passwords."""
+    now = timezone.now()
+    wishes.setdefault("platforms", default_platforms())
+    users = User.objects.bulk_create(
+        [User(username=f"member{n}", email=f"member{n}@example.org", password="!") for n in range(count)],
+        batch_size=5_000,
+    )
+    Preference.objects.bulk_create([Preference(user=user, **wishes) for user in users], batch_size=5_000)
+    Channel.objects.bulk_create(
+        [Channel(user=user, kind=ChannelKind.EMAIL, address=user.email, verified_at=now) for user in users],
+        batch_size=5_000,
+    )

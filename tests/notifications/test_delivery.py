@@ -1,0 +1,280 @@
+"""Delivering over a real SMTP connection."""
+
+import re
+import time
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from pytest_django import Settings
+
+from notifications import delivery
+from notifications.delivery import deliver
+from notifications.dispatch import dispatch
+from notifications.models import Channel, Notification, Status
+from tests.factories import ContestFactory, MemberFactory, NotificationFactory
+from tests.smtp import Inbox
+
+pytestmark = pytest.mark.django_db
+
+
+def statuses() -> dict[str, int]:
+    found = list(Notification.objects.values_list("status", flat=True))
+    return {status: found.count(status) for status in set(found)}
+
+
+def test_a_due_reminder_becomes_one_mail(inbox: Inbox) -> None:
+    alice = MemberFactory(email="alice@example.org", preference__time_zone="Asia/Kolkata")
+    start = (timezone.now() + timedelta(hours=3)).replace(minute=0, second=0, microsecond=0)
+    ContestFactory(name="Round <1> & Co", starts_at=start)
+
+    report = dispatch()
+
+    assert (report.planned, report.total("sent")) == (1, 1)
+    (mail,) = inbox.mails
+    assert mail["To"] == alice.email
+    local = start + timedelta(hours=5, minutes=30)
+    assert f"{local:%H:%M}" in mail["Subject"]
+    text, html = (mail.get_body((kind,)).get_content() for kind in ("plain", "html"))  # type: ignore[union-attr]
+    assert "Round <1> & Co" in text
+    assert f"{local:%H:%M} (Asia/Kolkata)" in text
+    assert "Round &lt;1&gt; &amp; Co" in html
+    assert f"<strong>{local:%H:%M}</strong> (Asia/Kolkata)" in html
+    assert mail["Date"]
+    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert re.fullmatch(r"<http://127\.0\.0\.1:8000/unsubscribe/\S+/>", mail["List-Unsubscribe"].strip())
+    reminder = Notification.objects.get()
+    assert mail["Message-ID"] == f"<{reminder.message}@127.0.0.1>"
+    assert reminder.sent_at is not None
+    assert Channel.objects.get().last_sent_at == reminder.sent_at
+
+
+def test_a_second_dispatch_sends_nothing(inbox: Inbox) -> None:
+    MemberFactory()
+    ContestFactory()
+    dispatch()
+    report = dispatch()
+    assert (report.planned, report.total("sent"), len(inbox.mails)) == (0, 0, 1)
+
+
+def test_contests_that_are_due_together_share_one_mail(inbox: Inbox) -> None:
+    MemberFactory()
+    start = timezone.now() + timedelta(hours=5)
+    ContestFactory(name="Division 1", starts_at=start)
+    ContestFactory(name="Division 2", starts_at=start)
+
+    report = dispatch()
+
+    (mail,) = inbox.mails
+    assert "Division 1" in mail["Subject"]
+    assert "Division 2" in mail["Subject"]
+    assert report.by_channel["email"].messages == 1
+    assert report.total("sent") == 2
+
+
+def test_two_lead_times_that_are_due_together_name_the_contest_once(inbox: Inbox) -> None:
+    MemberFactory(preference__lead_minutes=[1440, 60])
+    ContestFactory(name="Only Round", starts_at=timezone.now() + timedelta(minutes=20))
+
+    assert dispatch().total("sent") == 2
+
+    (mail,) = inbox.mails
+    assert mail.get_body(("plain",)).get_content().count("Only Round") == 1  # type: ignore[union-attr]
+
+
+def test_all_mails_of_a_round_go_over_one_connection(inbox: Inbox) -> None:
+    for _ in range(30):
+        MemberFactory()
+    ContestFactory()
+    dispatch()
+    assert (len(inbox.mails), inbox.connections) == (30, 1)
+
+
+def test_a_moved_contest_is_told_again_with_its_new_start(inbox: Inbox) -> None:
+    MemberFactory(preference__lead_minutes=[60])
+    contest = ContestFactory(starts_at=timezone.now() + timedelta(minutes=45))
+    dispatch()
+    contest.starts_at += timedelta(minutes=10)
+    contest.save()
+    assert dispatch().total("sent") == 1
+    assert len({mail["Message-ID"] for mail in inbox.mails}) == 2
+
+
+def test_an_address_that_does_not_exist_turns_its_channel_off_and_no_other(inbox: Inbox) -> None:
+    MemberFactory(email="gone@example.org")
+    MemberFactory(email="bob@example.org")
+    ContestFactory()
+    inbox.refuse = lambda address: "550 5.1.1 No such user" if address.startswith("gone") else None
+
+    report = dispatch()
+
+    assert (report.total("sent"), report.total("failed")) == (1, 1)
+    dead = Channel.objects.get(address="gone@example.org")
+    assert dead.disabled_at is not None
+    assert "No such user" in dead.disabled_reason
+    assert Channel.objects.get(address="bob@example.org").disabled_at is None
+    assert "No such user" in report.errors[0]
+
+
+@pytest.mark.parametrize("reply", ["451 4.3.0 Try again later", "550 5.7.1 Relaying denied"])
+def test_a_refusal_that_is_not_about_the_address_is_tried_again_later(inbox: Inbox, reply: str) -> None:
+    MemberFactory()
+    ContestFactory()
+    inbox.refuse = lambda address: reply
+
+    report = dispatch()
+
+    assert (report.total("sent"), report.total("postponed")) == (0, 1)
+    reminder = Notification.objects.get()
+    assert (reminder.status, reminder.attempts) == (Status.PENDING, 1)
+    assert Channel.objects.get().disabled_at is None
+
+    first = reminder.message
+    inbox.refuse = lambda address: None
+    Notification.objects.update(available_at=timezone.now())
+    assert dispatch().total("sent") == 1
+    assert inbox.mails[0]["Message-ID"] == f"<{first}@127.0.0.1>", "a retry is the same message"
+
+
+def test_a_message_that_the_server_will_never_take_fails_with_the_reason(inbox: Inbox) -> None:
+    MemberFactory()
+    ContestFactory()
+    inbox.refuse_data = lambda mail: "554 5.6.0 Looks like spam"
+    assert dispatch().total("failed") == 1
+    assert "Looks like spam" in Notification.objects.get().error
+    assert Channel.objects.get().disabled_at is None
+
+
+def test_without_a_mail_server_everybody_waits_and_no_attempt_is_used_up(settings: Settings) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 9
+    for _ in range(5):
+        MemberFactory()
+    ContestFactory()
+
+    report = dispatch()
+
+    assert (report.total("sent"), report.total("postponed")) == (0, 5)
+    assert set(Notification.objects.values_list("status", "attempts")) == {(Status.PENDING, 0)}
+    assert len(report.errors) == 1
+
+
+def test_a_server_that_hung_up_is_called_again(inbox: Inbox) -> None:
+    MemberFactory()
+    contest = ContestFactory()
+    with delivery.CHANNELS["email"]() as channel:
+        batch = [NotificationFactory(contest=contest) for _ in range(2)]
+        renderer = delivery.Renderer()
+        for notification in batch:
+            notification.message = uuid4()
+            channel.send(renderer.message(notification.message, [notification]))
+            channel._connection.connection.sock.close()  # type: ignore[attr-defined]  # the wire is cut
+    assert len(inbox.mails) == 2
+
+
+def test_what_a_dead_process_had_claimed_is_sent_when_its_lease_is_over(inbox: Inbox) -> None:
+    NotificationFactory()
+    claimed = delivery._claim("email")
+    assert claimed is not None
+    assert deliver("email").sent == 0, "it is still claimed"
+
+    Notification.objects.update(available_at=timezone.now())
+    assert deliver("email").sent == 1
+
+    (mail,) = inbox.mails
+    assert mail["Message-ID"] == f"<{claimed.notifications[0].message}@127.0.0.1>"
+
+
+def test_an_outcome_whose_claim_was_lost_changes_nothing(inbox: Inbox) -> None:
+    NotificationFactory()
+    late = delivery._claim("email")
+    assert late is not None
+    (notification,) = late.notifications
+    assert notification.message is not None
+    Notification.objects.update(available_at=timezone.now())
+    deliver("email")
+
+    outcome = delivery.Outcome(
+        message=notification.message,
+        channel=notification.channel_id,
+        notifications=(notification.pk,),
+        status=Status.FAILED,
+        error="I was slow.",
+    )
+    delivery._record(late.claim, [outcome])
+
+    assert Notification.objects.get().status == Status.SENT
+
+
+def test_a_batch_that_takes_too_long_lets_the_rest_go(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(3):
+        MemberFactory()
+    ContestFactory()
+    clock = iter([0.0, 1.0, 10_000.0, 10_000.0])
+
+    class Clock:
+        monotonic = staticmethod(lambda: next(clock))
+        sleep = time.sleep
+
+    monkeypatch.setattr(delivery, "time", Clock)
+    report = deliver_planned()
+    assert (report.sent, report.postponed) == (1, 2)
+    assert statuses() == {Status.SENT: 1, Status.PENDING: 2}
+
+
+def deliver_planned() -> Any:
+    from notifications.planning import plan
+
+    now = timezone.now()
+    plan(now, now + timedelta(minutes=30))
+    return deliver("email")
+
+
+def test_each_distinct_message_is_rendered_once(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered = []
+    original = delivery.Renderer.__init__.__globals__["_render"]
+    monkeypatch.setitem(
+        delivery.Renderer.__init__.__globals__,
+        "_render",
+        lambda contests, zone: rendered.append(zone.key) or original(contests, zone),
+    )
+    for zone in ("Asia/Tokyo", "Asia/Tokyo", "Europe/Lisbon"):
+        MemberFactory(preference__time_zone=zone)
+    ContestFactory()
+    dispatch()
+    assert sorted(rendered) == ["Asia/Tokyo", "Europe/Lisbon"]
+    links = {mail["List-Unsubscribe"] for mail in inbox.mails}
+    assert len(links) == 3, "the link is each member's own"
+
+
+def test_the_number_of_queries_does_not_grow_with_the_number_of_members(inbox: Inbox) -> None:
+    def queries(members: int) -> int:
+        for _ in range(members):
+            MemberFactory()
+        ContestFactory()
+        with CaptureQueriesContext(connection) as captured:
+            assert dispatch().total("sent") >= members
+        return len(captured)
+
+    few = queries(2)
+    assert queries(40) <= few
+    assert few < 20
+
+
+def test_a_dry_run_sends_and_keeps_nothing(inbox: Inbox) -> None:
+    MemberFactory()
+    ContestFactory()
+    assert dispatch(dry_run=True).planned == 1
+    assert not Notification.objects.exists()
+    assert not inbox.mails
+
+
+def test_the_next_round_decides_how_far_ahead_this_one_looks(inbox: Inbox) -> None:
+    MemberFactory(preference__lead_minutes=[60])
+    ContestFactory(starts_at=timezone.now() + timedelta(hours=1, minutes=10))
+    assert dispatch(next_round_at=timezone.now() + timedelta(minutes=5)).planned == 0
+    assert dispatch(next_round_at=timezone.now() + timedelta(minutes=15)).planned == 1

@@ -1,0 +1,181 @@
+"""Planning: who is to be told of what, decided by one statement."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from contests.models import Contest
+from notifications.models import Channel, Notification, Preference, Status
+from notifications.planning import plan, settle
+from tests.factories import ContestFactory, MemberFactory, NotificationFactory
+
+pytestmark = pytest.mark.django_db
+
+HALF_HOUR = timedelta(minutes=30)
+LEADS = [24 * 60, 60]
+
+
+@pytest.fixture
+def now() -> datetime:
+    return timezone.now().replace(second=0, microsecond=0)
+
+
+def plan_round(now: datetime) -> int:
+    return plan(now, now + HALF_HOUR)
+
+
+def test_the_default_is_a_day_and_an_hour_before_every_contest() -> None:
+    preference = Preference.objects.get(user=MemberFactory())
+    assert preference.lead_minutes == LEADS
+    assert set(preference.platforms) == {"codeforces", "leetcode", "codechef", "atcoder"}
+
+
+@pytest.mark.parametrize(
+    ("starts_in", "leads"),
+    [
+        (timedelta(hours=25), []),
+        (timedelta(hours=24, minutes=30), []),  # due at the next round, which is soon enough
+        (timedelta(hours=24, minutes=29), [1440]),
+        (timedelta(hours=24), [1440]),
+        (timedelta(hours=2), [1440]),
+        (timedelta(hours=1, minutes=29), [1440, 60]),
+        (timedelta(minutes=5), [1440, 60]),
+        (timedelta(0), []),
+        (timedelta(minutes=-5), []),
+    ],
+)
+def test_a_round_plans_what_would_be_late_by_the_next_one(
+    now: datetime, starts_in: timedelta, leads: list[int]
+) -> None:
+    MemberFactory()
+    ContestFactory(starts_at=now + starts_in)
+    assert plan_round(now) == len(leads)
+    assert list(Notification.objects.order_by("-lead_minutes").values_list("lead_minutes", flat=True)) == leads
+
+
+def test_a_reminder_says_when_it_was_due_and_of_which_start_it_speaks(now: datetime) -> None:
+    MemberFactory(preference__lead_minutes=[60])
+    contest = ContestFactory(starts_at=now + timedelta(minutes=75))
+    plan_round(now)
+    reminder = Notification.objects.get()
+    assert (reminder.due_at, reminder.starts_at) == (now + timedelta(minutes=15), contest.starts_at)
+    assert (reminder.status, reminder.contest_name) == (Status.PENDING, contest.name)
+
+
+def test_planning_again_plans_nothing(now: datetime) -> None:
+    MemberFactory()
+    ContestFactory()
+    assert plan_round(now) == 1
+    assert plan_round(now) == 0
+
+
+def test_a_moved_contest_is_a_new_reminder(now: datetime) -> None:
+    MemberFactory(preference__lead_minutes=[60])
+    contest = ContestFactory(starts_at=now + HALF_HOUR)
+    plan_round(now)
+    Contest.objects.update(starts_at=contest.starts_at + timedelta(minutes=10))
+    assert plan_round(now) == 1
+    assert Notification.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"preference__paused": True},
+        {"preference__active": False},
+        {"preference__platforms": ["leetcode"]},
+        {"preference__platforms": []},
+        {"is_active": False},
+        {"verified": False},
+    ],
+)
+def test_who_does_not_want_it_is_not_told(now: datetime, wish: dict[str, object]) -> None:
+    MemberFactory(**wish)
+    ContestFactory()
+    assert plan_round(now) == 0
+
+
+def test_nothing_is_planned_for_a_channel_that_is_off(now: datetime) -> None:
+    MemberFactory()
+    Channel.objects.update(disabled_at=now)
+    ContestFactory()
+    assert plan_round(now) == 0
+
+
+def test_nobody_is_told_of_a_cancelled_contest(now: datetime) -> None:
+    MemberFactory()
+    ContestFactory(cancelled_at=now)
+    assert plan_round(now) == 0
+
+
+def test_trainings_are_only_for_those_who_ask(now: datetime) -> None:
+    MemberFactory()
+    eager = MemberFactory(preference__trainings=True)
+    ContestFactory(is_training=True)
+    plan_round(now)
+    assert Notification.objects.get().channel.user == eager
+
+
+def test_what_has_begun_expires(now: datetime) -> None:
+    reminder = NotificationFactory(contest=ContestFactory(starts_at=now - timedelta(minutes=1)))
+    assert settle(now) == {Status.EXPIRED: 1}
+    reminder.refresh_from_db()
+    assert reminder.status == Status.EXPIRED
+    assert "began" in reminder.error
+
+
+def test_what_was_sent_stays_sent(now: datetime) -> None:
+    NotificationFactory(contest=ContestFactory(starts_at=now - timedelta(minutes=1)), status=Status.SENT)
+    assert settle(now) == {}
+
+
+@pytest.mark.parametrize(
+    ("because", "reason"),
+    [
+        (lambda: Contest.objects.update(cancelled_at=timezone.now()), "cancelled"),
+        (lambda: Contest.objects.update(starts_at=timezone.now() + timedelta(hours=3)), "moved"),
+        (lambda: Contest.objects.all().delete(), "no longer known"),
+        (lambda: Preference.objects.update(paused=True), "paused"),
+        (lambda: Preference.objects.update(active=False), "180 days"),
+        (lambda: Preference.objects.update(platforms=["atcoder"]), "no longer wants"),
+        (lambda: Preference.objects.update(lead_minutes=[30]), "lead time"),
+        (lambda: Channel.objects.update(disabled_at=timezone.now(), disabled_reason="It bounced."), "It bounced."),
+    ],
+)
+def test_what_is_no_longer_right_is_skipped_with_the_reason(now: datetime, because: object, reason: str) -> None:
+    reminder = NotificationFactory()
+    because()  # type: ignore[operator]  # one of the functions above
+    assert settle(now) == {Status.SKIPPED: 1}
+    reminder.refresh_from_db()
+    assert reason in reminder.error
+
+
+def test_what_is_right_again_is_told_after_all(now: datetime) -> None:
+    reminder = NotificationFactory()
+    Preference.objects.update(paused=True)
+    settle(now)
+    Preference.objects.update(paused=False)
+    assert settle(now) == {Status.PENDING: 1}
+    reminder.refresh_from_db()
+    assert (reminder.status, reminder.error) == (Status.PENDING, "")
+
+
+def test_settling_again_settles_nothing(now: datetime) -> None:
+    NotificationFactory()
+    Preference.objects.update(paused=True)
+    settle(now)
+    assert settle(now) == {}
+
+
+def test_planning_and_settling_are_one_statement_each_for_however_many(now: datetime) -> None:
+    for _ in range(3):
+        MemberFactory()
+    for _ in range(4):
+        ContestFactory()
+    with CaptureQueriesContext(connection) as captured:
+        assert plan_round(now) == 12
+        settle(now)
+    assert len(captured) == 2

@@ -1,0 +1,192 @@
+"""The main job as its user runs it: real processes, a real broker, real HTTP and real SMTP."""
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from config.demo.server import WorldServer
+from config.demo.world import World
+from contests.platforms import PLATFORMS
+from tests.installation import Installation, eventually
+from tests.smtp import Inbox
+
+
+def members(count: int) -> str:
+    return f"from tests.factories import make_members\nmake_members({count})"
+
+
+EVERY_MINUTE = """
+from django_celery_beat.models import PeriodicTask
+from scheduler import schedules
+for task in PeriodicTask.objects.all():
+    task.crontab = schedules.crontab("* * * * *", "UTC")
+    task.save()
+"""
+
+CONTESTS = "from contests.models import Contest\nresult = Contest.objects.count()"
+
+
+@pytest.fixture(scope="module")
+def world(installation: Installation) -> Iterator[World]:
+    with WorldServer(World.around(timezone.now())) as server:
+        for code in PLATFORMS:
+            installation.environment[f"{code.upper()}_URL"] = server.url_of(code)
+        yield server.world
+
+
+def reset(installation: Installation) -> None:
+    assert installation.run("flush", "--noinput", "-v", "0").returncode == 0
+
+
+def outbox(installation: Installation) -> list[Path]:
+    return sorted((installation.data_dir / "outbox").glob("*.eml"))
+
+
+def test_the_commands_do_the_whole_job(installation: Installation, world: World) -> None:
+    reset(installation)
+    installation.python(members(3))
+
+    synced = installation.run("sync_contests")
+    assert synced.returncode == 0, synced.stderr
+    assert "Codeforces" in synced.stdout
+
+    again = installation.json("sync_contests")
+    assert {name: type(value) for name, value in again.items()} == {"platforms": dict, "seconds": float}
+    for outcome in again["platforms"].values():
+        assert (outcome["ok"], outcome["created"], outcome["updated"], outcome["error"]) == (True, 0, 0, None)
+
+    report = installation.json("dispatch_notifications")
+    assert report["planned"] == report["sent"] > 0
+    assert report["by_channel"]["email"]["messages"] == 3
+    assert len(outbox(installation)) == 3
+    assert installation.json("dispatch_notifications")["sent"] == 0
+
+
+def test_a_platform_that_is_down_is_one_line_and_exit_status_one(installation: Installation, world: World) -> None:
+    world.break_down("leetcode", "garbage")
+    try:
+        finished = installation.run("sync_contests")
+    finally:
+        world.repair("leetcode")
+    assert finished.returncode == 1
+    assert "LeetCode" in finished.stderr or "leetcode" in finished.stderr
+    assert "Traceback" not in finished.stderr
+    assert len(finished.stderr.strip().splitlines()) == 1
+
+
+def test_wrong_arguments_are_exit_status_two(installation: Installation) -> None:
+    for arguments in (["sync_contests", "--platform", "topcoder"], ["dispatch_notifications", "--soon"]):
+        finished = installation.run(*arguments)
+        assert finished.returncode == 2
+        assert "usage:" in finished.stderr
+
+
+def test_clean_up_prints_what_went(installation: Installation) -> None:
+    report = installation.json("clean_up_data")
+    assert {"contests", "notifications", "members_marked_inactive", "sessions", "tokens", "seconds"} <= set(report)
+
+
+def test_two_dispatches_at_the_same_moment_send_each_mail_once(
+    installation: Installation, world: World, inbox: Inbox
+) -> None:
+    reset(installation)
+    installation.python(members(150))
+    installation.run("sync_contests")
+
+    def start() -> subprocess.Popen[bytes]:
+        return installation.start("python", "manage.py", "dispatch_notifications", EMAIL_URL=inbox.url)
+
+    processes = [start(), start()]
+    assert [process.wait(60) for process in processes] == [0, 0]
+
+    assert len(inbox.recipients) == 150
+    assert len(set(inbox.recipients)) == 150
+
+
+def test_a_dispatch_that_is_killed_loses_nothing_and_repeats_only_what_was_in_flight(
+    installation: Installation, world: World, inbox: Inbox
+) -> None:
+    reset(installation)
+    installation.python(members(300))
+    installation.run("sync_contests")
+    victim = installation.start("python", "manage.py", "dispatch_notifications", EMAIL_URL=inbox.url)
+    eventually(lambda: len(inbox.mails) > 20, what="the sending of the first mails")
+    victim.kill()
+    victim.wait()
+    before = len(inbox.mails)
+    assert before < 300
+
+    lease_over = "from notifications.models import Notification as N; from django.utils.timezone import now\n"
+    installation.python(f"{lease_over}N.objects.filter(status='sending').update(available_at=now())")
+    installation.json("dispatch_notifications", EMAIL_URL=inbox.url)
+
+    assert len(set(inbox.recipients)) == 300, "everybody was told"
+    twice = [mail["Message-ID"] for mail in inbox.mails]
+    assert len(set(twice)) == 300, "a repeated mail is the same mail"
+    assert installation.json("dispatch_notifications", EMAIL_URL=inbox.url)["sent"] == 0
+
+
+def test_worker_and_beat_run_the_schedules_and_follow_an_edit(installation: Installation, world: World) -> None:
+    """The default broker, PGMQ in the embedded database; the expressions are edited while both run."""
+    reset(installation)
+    installation.python(members(3))
+    mails = len(outbox(installation))
+    installation.start("celery", "-A", "config", "worker", "--concurrency", "2", "--loglevel", "INFO")
+    installation.start("celery", "-A", "config", "beat", "--loglevel", "INFO")
+    eventually(lambda: "ready." in installation.log() and "beat: Starting" in installation.log(), what="the start")
+    installation.python(EVERY_MINUTE)
+
+    def runs() -> Any:
+        return installation.python(
+            "from django_celery_beat.models import PeriodicTask\n"
+            "result = sorted(PeriodicTask.objects.filter(total_run_count__gt=0).values_list('name', flat=True))"
+        )
+
+    try:
+        eventually(lambda: len(outbox(installation)) >= mails + 3, within=120, what="the mails of a scheduled round")
+        eventually(
+            lambda: "config.tasks.clean_up_data" in installation.log().partition("clean_up_data[")[0], within=120
+        )
+    finally:
+        installation.stop()
+    assert runs() == ["clean-up-data", "dispatch-notifications", "sync-contests"]
+    assert installation.python(CONTESTS) > 0
+    assert len(outbox(installation)) == mails + 3, "what the sync found was told once"
+
+
+def test_up_starts_everything_and_ctrl_c_stops_it(installation: Installation, world: World) -> None:
+    from urllib.request import urlopen
+
+    from tests.smtp import free_port
+
+    port = free_port()
+    up = installation.start("python", "manage.py", "up", "--port", str(port))
+    eventually(lambda: "ready." in installation.log().rpartition("CodeNotify is at")[2], what="the start of the worker")
+
+    def page() -> str:
+        try:
+            return str(urlopen(f"http://127.0.0.1:{port}/").read().decode())
+        except OSError:
+            return ""
+
+    assert "CodeNotify" in eventually(page, what="the first page")
+    up.send_signal(signal.SIGINT)
+    assert up.wait(60) == 0
+    assert not (installation.data_dir / "postgres" / "postmaster.pid").exists(), "nothing is left running"
+
+
+def test_a_taken_port_is_one_line(installation: Installation) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        finished = installation.run("up", "--port", str(taken.getsockname()[1]))
+    assert finished.returncode == 1
+    assert "PORT" in finished.stderr
+    assert len(finished.stderr.strip().splitlines()) == 1
