@@ -193,9 +193,9 @@ def field(row: object, name: str) -> object:
 
 
 def as_key(value: object) -> str:
-    """A key goes into URLs: characters that mean nothing there, one letter or digit at least."""
+    """A key goes into URLs, so it is made of characters that mean nothing there."""
     if not isinstance(value, str) or len(value) > MAX_KEY_LENGTH or not _KEY.fullmatch(value):
-        raise BadRow(f"the key is not a name for a URL: {shown(value)}")
+        raise BadRow(f"the key cannot be part of a URL: {shown(value)}")
     return value
 
 
@@ -244,5 +244,5 @@ def as_duration(seconds: int) -> timedelta:
     return timedelta(seconds=seconds)
 
 
-_KEY = re.compile(r"[._~-]*[A-Za-z0-9][A-Za-z0-9._~-]*")
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]*")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")

@@ -152,7 +152,9 @@ def test_divisions_are_folded_into_their_contest_wherever_it_stands(httpserver: 
 
 
 def test_divisions_without_their_contest_stand_for_it(httpserver: HTTPServer) -> None:
-    [contest] = answering(httpserver, envelope([], [division("B"), division("A")])).fetch().contests
+    listing = answering(httpserver, envelope([], [division("B"), division("A")])).fetch()
+    [contest] = listing.contests
+    assert (listing.fetched, listing.rejected) == (2, ())
     assert (contest.key, contest.name) == ("START210", "Starters 210 (Division B)")
     assert contest.url == "https://www.codechef.com/START210"
 

@@ -110,6 +110,12 @@ def test_a_contest_without_a_start_is_unscheduled_and_not_missing(httpserver: HT
     assert listing.names_every_row
 
 
+def test_a_contest_that_has_a_start_in_any_row_is_scheduled(httpserver: HTTPServer) -> None:
+    listing = answering(httpserver, ROUND | {"startTimeSeconds": None}, ROUND).fetch()
+    assert [contest.key for contest in listing.contests] == ["2156"]
+    assert not listing.unscheduled
+
+
 @pytest.mark.parametrize("start", ["tomorrow", 1.5, True, -1, 0, 10**18, 10**40, 4102444800, 946684799, [], {}])
 def test_a_start_that_makes_no_sense_rejects_its_row(httpserver: HTTPServer, start: Any) -> None:
     assert reason(httpserver, startTimeSeconds=start).startswith("the start is not ")
