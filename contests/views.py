@@ -1,0 +1,179 @@
+"""The page of contests: what runs now and what comes, by day, in the visitor's own time."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from itertools import groupby
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db.models import Q
+from django.http import QueryDict
+from django.urls import reverse
+from django.utils import timezone
+from django.views.generic import TemplateView
+
+from contests.models import Contest, ContestChange, ContestQuerySet, Platform
+
+MOST_ROWS = 500
+MOVED_LATELY = timedelta(days=7)
+STALE_AFTER = timedelta(hours=12)
+"""Two rounds of the default schedule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the visitor wants to see. It lives in the address, so that it can be kept; no platform at all means any."""
+
+    platforms: tuple[str, ...] = ()
+    trainings: bool = False
+
+    @classmethod
+    def read(cls, query: QueryDict, known: Iterable[str]) -> "Choice":
+        asked = set(query.getlist("platform"))
+        return cls(tuple(code for code in known if code in asked), query.get("trainings") == "1")
+
+    @property
+    def url(self) -> str:
+        query = [("platform", code) for code in self.platforms] + [("trainings", "1")] * self.trainings
+        return reverse("contests") + (f"?{urlencode(query)}" if query else "")
+
+    def toggling(self, code: str) -> "Choice":
+        if code in self.platforms:
+            return replace(self, platforms=tuple(chosen for chosen in self.platforms if chosen != code))
+        return replace(self, platforms=(*self.platforms, code))
+
+    def includes(self, platform: Platform) -> bool:
+        return not self.platforms or platform.code in self.platforms
+
+    @property
+    def condition(self) -> Q:
+        wanted = Q(platform__in=self.platforms) if self.platforms else Q()
+        return wanted if self.trainings else wanted & Q(is_training=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """A link that adds something to the choice, or takes it away again."""
+
+    label: str
+    url: str
+    chosen: bool
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    contest: Contest
+    moved_from: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    title: str
+    rows: Sequence[Row]
+
+
+class ContestsView(TemplateView):
+    template_name = "contests/list.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        now = timezone.now()
+        platforms = list(Platform.objects.all())
+        choice = Choice.read(self.request.GET, [platform.code for platform in platforms])
+        contests = list(_current(now).filter(choice.condition).select_related("platform")[: MOST_ROWS + 1])
+        rows = _rows(contests[:MOST_ROWS], now)
+        return super().get_context_data(
+            **kwargs,
+            now=now,
+            chips=_chips(choice, platforms),
+            choice=choice,
+            trainings_url=replace(choice, trainings=not choice.trainings).url,
+            everything_url=Choice(trainings=True).url,
+            running=_running(rows, now),
+            days=_days([row for row in rows if row.contest.starts_at > now], now),
+            most_rows=MOST_ROWS if len(contests) > MOST_ROWS else None,
+            troubles=_troubles([platform for platform in platforms if choice.includes(platform)], now),
+            never_read=_never_read(platforms),
+            never_asked=_never_read(platforms) and all(platform.last_error_at is None for platform in platforms),
+            others_exist=not contests and _current(now).exists(),
+        )
+
+
+def _current(now: datetime) -> ContestQuerySet:
+    """What is not over yet; the cancelled ones until the moment at which they would have started."""
+    return Contest.objects.filter(ends_at__gt=now).filter(Q(cancelled_at=None) | Q(starts_at__gt=now))
+
+
+def _never_read(platforms: Iterable[Platform]) -> bool:
+    return all(platform.last_success_at is None for platform in platforms)
+
+
+def _chips(choice: Choice, platforms: Iterable[Platform]) -> list[Chip]:
+    return [
+        Chip("All platforms", replace(choice, platforms=()).url, chosen=not choice.platforms),
+        *(
+            Chip(platform.name, choice.toggling(platform.code).url, platform.code in choice.platforms, platform.code)
+            for platform in platforms
+        ),
+    ]
+
+
+def _rows(contests: Sequence[Contest], now: datetime) -> list[Row]:
+    moved_from = _moved_from(contests, now)
+    return [Row(contest, moved_from.get(contest.pk)) for contest in contests]
+
+
+def _running(rows: Iterable[Row], now: datetime) -> list[Row]:
+    """What runs now, first what ends first."""
+    running = (row for row in rows if row.contest.starts_at <= now)
+    return sorted(running, key=lambda row: (row.contest.ends_at, row.contest.pk))
+
+
+def _moved_from(contests: Sequence[Contest], now: datetime) -> dict[int, datetime]:
+    """The start that each contest had before it moved lately, where it is not back there."""
+    changes = (
+        ContestChange.objects.filter(contest__in=contests, field="starts_at", changed_at__gte=now - MOVED_LATELY)
+        .order_by("-changed_at", "-id")
+        .values_list("contest_id", "old")
+    )
+    before = {contest: datetime.fromisoformat(old) for contest, old in changes}  # the oldest one comes last and stays
+    return {
+        contest.pk: before[contest.pk]
+        for contest in contests
+        if contest.pk in before and before[contest.pk] != contest.starts_at
+    }
+
+
+def _days(rows: Iterable[Row], now: datetime) -> list[Day]:
+    today = timezone.localdate(now)
+    by_day = groupby(rows, key=lambda row: timezone.localdate(row.contest.starts_at))
+    return [Day(_title(day, today), list(group)) for day, group in by_day]
+
+
+def _title(day: date, today: date) -> str:
+    name = {0: "Today, ", 1: "Tomorrow, "}.get((day - today).days, "")
+    year = f" {day.year}" if day.year != today.year else ""
+    return f"{name}{day:%A} {day.day} {day:%B}{year}"
+
+
+def _troubles(platforms: Iterable[Platform], now: datetime) -> list[str]:
+    return [trouble for platform in platforms if (trouble := _trouble(platform, now))]
+
+
+def _trouble(platform: Platform, now: datetime) -> str:
+    """Why what is shown of this platform may be out of date, in one sentence; nothing where it is not."""
+    read_at = platform.last_success_at
+    since = f"since {_moment(read_at)}" if read_at else "so far"
+    if not platform.enabled:
+        return f"{platform.name} is switched off; it was not read {since}."
+    if platform.is_failing:
+        return f"{platform.name} could not be read {since}: {platform.last_error.rstrip('.')}."
+    if read_at is None or read_at < now - STALE_AFTER:
+        return f"{platform.name} was not read {since}."
+    return ""
+
+
+def _moment(moment: datetime) -> str:
+    local = timezone.localtime(moment)
+    return f"{local.day} {local:%B, %H:%M}"

@@ -1,0 +1,208 @@
+"""The pages in a real browser: what only scripts, style sheets and cookies decide."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.core import mail
+from django.core.cache import cache
+from django.utils import timezone
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from pytest_django.live_server_helper import LiveServer
+
+from contests.models import Platform
+from notifications.models import Channel, Preference
+from tests.factories import ContestFactory, MemberFactory
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+HOW_LOADED = "performance.getEntriesByType('navigation')[0].type"
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"There is no Chromium at {CHROMIUM}."),
+]
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        patch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright keeps an event loop in this thread
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: Browser, live_server: LiveServer) -> Iterator[Open]:
+    """Opens a page in a new browser profile. No page may make its console complain, but of being missing."""
+    complaints: list[str] = []
+    contexts = []
+
+    def visit(path: str = "/", *, zone: str = "UTC", width: int = 1280, scripts: bool = True) -> Page:
+        context = browser.new_context(
+            base_url=live_server.url,
+            viewport={"width": width, "height": 800},
+            timezone_id=zone,
+            java_script_enabled=scripts,
+        )
+        context.set_default_timeout(10_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(path)
+        return page
+
+    cache.clear()
+    Platform.objects.update(last_success_at=timezone.now())
+    yield visit
+    for context in contexts:
+        context.close()
+    assert [complaint for complaint in complaints if "status of 404" not in complaint] == []
+
+
+def sign_in(page: Page, email: str) -> None:
+    page.goto("/accounts/login/")
+    page.get_by_label("Email").fill(email)
+    page.get_by_label("Password").fill("correct horse")
+    page.get_by_role("main").get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Contests", level=1)).to_be_visible()
+
+
+def sideways(page: Page) -> int:
+    """How many pixels are out of sight to the right."""
+    return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+
+
+def test_a_newcomer_signs_up_confirms_by_mail_and_is_signed_in_in_their_own_zone(visit: Open) -> None:
+    page = visit(zone="Asia/Kolkata")
+    page.get_by_role("navigation", name="Main").get_by_role("link", name="Sign up").click()
+    page.get_by_label("Email").fill("zoe@example.org")
+    page.get_by_label("Password").fill("a horse of course")
+    page.get_by_role("button", name="Sign up").click()
+    expect(page.get_by_role("heading", name="Look into your mail")).to_be_visible()
+
+    link = re.search(r"http\S+/confirm-email/\S+", str(mail.outbox[0].body))
+    assert link
+    page.goto(link[0])
+    assert not Channel.objects.exists()
+    page.get_by_role("button", name="Yes, confirm").click()
+
+    expect(page.get_by_text("zoe@example.org is confirmed")).to_be_visible()
+    expect(page.get_by_text("Times in Asia/Kolkata")).to_be_visible()
+    page.get_by_text("Account", exact=True).click()
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+    assert Channel.objects.usable().get().address == "zoe@example.org"
+
+
+def test_a_visitors_times_are_local_after_one_reload(visit: Open) -> None:
+    start = timezone.now().replace(hour=9, minute=15, second=0, microsecond=0) + timedelta(days=2)
+    ContestFactory(starts_at=start)
+    page = visit(zone="Asia/Tokyo")
+    expect(page.get_by_text("Times in Asia/Tokyo")).to_be_visible()
+    expect(page.locator(".contest time").first).to_have_text("18:15")
+    assert page.evaluate(HOW_LOADED) == "reload"
+    page.goto("/")
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate(HOW_LOADED) == "navigate"
+
+
+def test_a_visitor_who_takes_no_cookies_is_not_sent_round_in_circles(visit: Open) -> None:
+    page = visit(zone="Asia/Tokyo")
+    page.context.clear_cookies()
+    page.add_init_script("Object.defineProperty(Document.prototype, 'cookie', {get: () => '', set: () => {}})")
+    page.goto("/")
+    page.wait_for_load_state("networkidle")
+    expect(page.get_by_text("Times in UTC")).to_be_visible()
+    assert page.evaluate(HOW_LOADED) == "navigate"
+
+
+def test_a_member_saves_preferences_with_the_browsers_zone(visit: Open) -> None:
+    alice = MemberFactory(username="alice")
+    page = visit(zone="America/Sao_Paulo")
+    sign_in(page, alice.email)
+    page.get_by_role("link", name="Preferences").click()
+    page.get_by_label("LeetCode").uncheck()
+    page.get_by_label("48 h").check()
+    page.get_by_label("Other lead times").fill("45 min, soon")
+    page.get_by_role("button", name="Use America/Sao Paulo").click()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("“soon” is not a length of time")).to_be_visible()
+
+    page.get_by_label("Other lead times").fill("45 min")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Your preferences are saved.")).to_be_visible()
+    expect(page.get_by_text("48 h, 24 h, 1 h and 45 min before a contest")).to_be_visible()
+    expect(page.get_by_role("button", name="Use America/Sao Paulo")).to_be_hidden()
+    kept = Preference.objects.get(user=alice)
+    assert kept.lead_minutes == [2880, 1440, 60, 45]
+    assert kept.time_zone == "America/Sao_Paulo"
+    assert "leetcode" not in kept.platforms
+
+
+def test_chips_filter_and_the_address_keeps_the_choice(visit: Open) -> None:
+    for platform in ("codeforces", "leetcode", "atcoder"):
+        ContestFactory(platform=platform, name=f"{platform} round")
+    page = visit()
+    page.get_by_role("link", name="LeetCode", exact=True).click()
+    expect(page.locator(".contest h3")).to_have_text(["leetcode round"])
+    page.get_by_role("link", name="AtCoder", exact=True).click()
+    expect(page.locator(".contest")).to_have_count(2)
+    page.reload()
+    expect(page.locator(".contest")).to_have_count(2)
+    page.get_by_role("link", name="LeetCode", exact=True).click()
+    expect(page.locator(".contest h3")).to_have_text(["atcoder round"])
+    page.get_by_role("link", name="All platforms").click()
+    expect(page.locator(".contest")).to_have_count(3)
+
+
+def test_a_countdown_goes_on_and_says_what_the_server_says(visit: Open) -> None:
+    ContestFactory(starts_at=timezone.now() + timedelta(hours=5, minutes=3, seconds=30))
+    page = visit(scripts=False)
+    served = page.locator(".left").inner_text()
+    assert served == "in 5 h 3 min"
+    page = visit()
+    assert page.locator(".left").inner_text() == served
+    page.clock.install()
+    page.goto("/")
+    page.clock.fast_forward("02:00:00")
+    expect(page.locator(".left")).to_have_text("in 3 h 3 min")
+
+
+@pytest.mark.parametrize("width", [360, 390])
+def test_nothing_is_out_of_sight_on_a_phone(visit: Open, width: int) -> None:
+    alice = MemberFactory(username="alice-with-an-address-that-is-longer-than-most-addresses-are")
+    ContestFactory(name="Anextraordinarilylongnamewithoutanyplacetobreakitsaveinthemiddle" * 2)
+    ContestFactory(starts_at=timezone.now() - timedelta(days=3), duration=timedelta(days=20), name="Running")
+    Platform.objects.filter(code="atcoder").update(last_error_at=timezone.now(), last_error="https://" + "a" * 90)
+    page = visit(width=width, zone="America/Argentina/ComodRivadavia")
+    assert sideways(page) == 0
+    for path in ("/accounts/signup/", "/accounts/login/", "/nowhere/", "/unsubscribe/damaged/"):
+        page.goto(path)
+        assert sideways(page) == 0, path
+    sign_in(page, alice.email)
+    for path in ("/", "/preferences/", "/accounts/email/", "/accounts/password/change/"):
+        page.goto(path)
+        assert sideways(page) == 0, path
+    page.get_by_text("Account", exact=True).click()
+    box = page.locator(".menu-items").bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= width
+    page.keyboard.press("Escape")
+    expect(page.locator(".menu-items")).to_be_hidden()
