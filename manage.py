@@ -2,6 +2,7 @@
 """CodeNotify's command line: `manage.py help` lists the commands."""
 
 import os
+import signal
 import sys
 
 
@@ -11,6 +12,8 @@ def main() -> None:
         from django.core.management import execute_from_command_line
     except ImportError as error:
         sys.exit(f"{error}. Install CodeNotify with `make install` and run it with .venv/bin/python.")
+    # A command that is asked to end does so properly: what it began is undone, what it started is stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     execute_from_command_line(sys.argv)
 
 

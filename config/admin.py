@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from celery.canvas import Signature
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -24,10 +25,10 @@ class ReadOnlyMixin:
         return False
 
 
-def enqueue(request: HttpRequest, task: Any, what: str, **kwargs: Any) -> None:
+def enqueue(request: HttpRequest, job: "Signature[Any]", what: str) -> None:
     """Hand a job to the workers, and tell the member of staff that it is on its way, or why it is not."""
     try:
-        task.delay(**kwargs)
+        job.delay()
     except Exception as error:  # each broker's client raises its own
         messages.error(request, f"{what} could not be started: the message broker is out of reach ({error}).")
     else:
@@ -39,12 +40,12 @@ admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc]  # both bases are ModelAdmins, unfold's untyped
+class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]  # generic for the checker alone
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]  # as above
+class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
     pass

@@ -6,6 +6,7 @@ import secrets
 import tempfile
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import environ
@@ -112,9 +113,11 @@ TEMPLATES = [
     },
 ]
 
+_no_url: dict[str, Any] = {}
+
 # --- Database and broker -------------------------------------------------------------------------------------------
 
-DATABASES = {"default": database.settings_for(read("DATABASE_URL", database_url, None), DATA_DIR)}
+DATABASES = {"default": database.settings_for(read("DATABASE_URL", database_url, _no_url), DATA_DIR)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 _pgmq_in_the_same_database = "pgmq://localhost"
@@ -162,7 +165,7 @@ PLATFORM_URLS = {
 EMAIL_TIMEOUT = 20
 EMAIL_OUTBOX = DATA_DIR / "outbox"
 EMAIL_BACKEND = "config.outbox.EmailBackend"
-globals().update(read("EMAIL_URL", email_url, {}))
+globals().update(read("EMAIL_URL", email_url, _no_url))
 DEFAULT_FROM_EMAIL = read("DEFAULT_FROM_EMAIL", text, f"CodeNotify <codenotify@{SITE_HOST}>")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 

@@ -49,11 +49,11 @@ class PlatformAdmin(ModelAdmin):
     @admin.action(description="Sync now", permissions=["change"])
     def sync_now(self, request: HttpRequest, queryset: "QuerySet[Platform]") -> None:
         codes = list(queryset.values_list("code", flat=True))
-        enqueue(request, sync_contests, f"A sync of {', '.join(codes)}", platforms=codes)
+        enqueue(request, sync_contests.s(platforms=codes), f"A sync of {', '.join(codes)}")
 
     @action(description="Save and sync now", permissions=["change"])
     def sync_this_now(self, request: HttpRequest, obj: Platform) -> None:
-        enqueue(request, sync_contests, f"A sync of {obj.code}", platforms=[obj.code])
+        enqueue(request, sync_contests.s(platforms=[obj.code]), f"A sync of {obj.code}")
 
 
 class PhaseFilter(admin.SimpleListFilter):

@@ -186,7 +186,8 @@ def _claim(kind: str) -> Batch | None:
 
 
 def _load(ids: Sequence[int]) -> Sequence[Notification]:
-    return (
+    """The notifications with all that a message needs, those of one message together."""
+    return list(
         Notification.objects.filter(pk__in=ids)
         .select_related("channel__user__preference", "contest__platform")
         .order_by("message", "starts_at", "contest__platform", "contest__key", "-lead_minutes")
@@ -239,7 +240,7 @@ def _failed(common: dict[str, Any], error: DeliveryError, attempts: int) -> Outc
 
 def _backoff(attempts: int) -> timedelta:
     """Exponential with full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/"""
-    longest = min(LONGEST_RETRY, FIRST_RETRY * 2 ** min(attempts - 1, 10))
+    longest: timedelta = min(LONGEST_RETRY, FIRST_RETRY * 2 ** min(attempts - 1, 10))
     return longest * random.random()
 
 

@@ -2,6 +2,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
+from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
@@ -31,12 +32,12 @@ class MemberMiddleware:
     def _zone(self, request: HttpRequest) -> ZoneInfo | None:
         if request.path.startswith("/admin/"):
             return None  # staff read schedules and runs in UTC
-        if request.user.is_authenticated and (preference := self._seen(request)):
+        if isinstance(request.user, User) and (preference := self._seen(request.user)):
             return preference.zone
         return browser_zone(request)
 
-    def _seen(self, request: HttpRequest) -> Preference | None:
-        preference = Preference.objects.filter(user_id=request.user.pk).first()
+    def _seen(self, user: User) -> Preference | None:
+        preference = Preference.objects.filter(user=user).first()
         now = timezone.now()
         if preference and preference.last_seen_at < now - SEEN_EVERY:
             Preference.objects.filter(pk=preference.pk).update(last_seen_at=now, active=True)

@@ -21,7 +21,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 from config.admin import enqueue
 from scheduler import schedules
 
-# A schedule is a PeriodicTask with its cron expression beside it; the rows below it are not edited on their own, because
+# A schedule is a PeriodicTask with its cron expression beside it; the rows below it are not edited on their own, for
 # several schedules may share one.
 for model in (
     beat.PeriodicTask,
@@ -160,5 +160,4 @@ class ScheduleAdmin(ModelAdmin):
         if task is None:
             self.message_user(request, f"There is no job called “{schedule.task}” any more.", level="ERROR")
             return
-        task = task.subtask(args=json.loads(schedule.args), immutable=True)
-        enqueue(request, task, f"“{schedule.name}”", **json.loads(schedule.kwargs))
+        enqueue(request, task.s(*json.loads(schedule.args), **json.loads(schedule.kwargs)), f"“{schedule.name}”")

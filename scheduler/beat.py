@@ -23,7 +23,7 @@ class Scheduler(DatabaseScheduler):
         """Nothing: no result is kept, so none has to be cleaned up, and no row appears that nobody asked for."""
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        return super().tick(*args, **kwargs) if settings.SCHEDULING_ENABLED else self.max_interval
+        return float(super().tick(*args, **kwargs) if settings.SCHEDULING_ENABLED else self.max_interval)
 
     def apply_async(self, entry: ModelEntry, *args: Any, **kwargs: Any) -> Any:
         now = timezone.now()

@@ -5,11 +5,18 @@ from aiosmtpd.controller import Controller
 from django.utils import timezone
 from pytest_django import Settings
 
+from config import database
 from config.demo.server import WorldServer
 from config.demo.world import World
 from contests.platforms import PLATFORMS
 from tests.installation import Installation
 from tests.smtp import Inbox, free_port
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings: None) -> None:
+    """Start the embedded server: the test database is made over a connection that does not start it by itself."""
+    database.ensure_running()
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """Rows for tests. `now` is theirs to choose; where they don't, it is the clock's."""
 
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import factory
 from allauth.account.models import EmailAddress
@@ -12,7 +13,7 @@ from contests.models import Contest, Platform
 from notifications.models import Channel, ChannelKind, Notification, NotificationKind, Preference, default_platforms
 
 
-class ContestFactory(factory.django.DjangoModelFactory):
+class _ContestFactory(factory.django.DjangoModelFactory):
     """An upcoming Codeforces contest of two hours that starts in half a day."""
 
     class Meta:
@@ -35,7 +36,7 @@ class ContestFactory(factory.django.DjangoModelFactory):
         return contest
 
 
-class UserFactory(factory.django.DjangoModelFactory):
+class _UserFactory(factory.django.DjangoModelFactory):
     class Meta:
         model = User
         skip_postgeneration_save = True
@@ -45,7 +46,7 @@ class UserFactory(factory.django.DjangoModelFactory):
     password = factory.django.Password("correct horse")
 
 
-class MemberFactory(UserFactory):
+class _MemberFactory(_UserFactory):
     """A user with a verified address and so a mail channel; `preference__…` sets what they want."""
 
     class Meta:
@@ -53,30 +54,30 @@ class MemberFactory(UserFactory):
         skip_postgeneration_save = True
 
     @factory.post_generation
-    def preference(self: User, create: bool, extracted: None, **wishes: Any) -> None:  # type: ignore[misc]  # a User here
+    def preference(self: User, create: bool, extracted: None, **wishes: Any) -> None:
         Preference.objects.filter(user=self).update(**wishes)
         self.refresh_from_db()
 
     @factory.post_generation
-    def verified(self: User, create: bool, extracted: bool | None, **_: Any) -> None:  # type: ignore[misc]  # as above
+    def verified(self: User, create: bool, extracted: bool | None, **_: Any) -> None:
         if extracted is not False:
             EmailAddress.objects.create(user=self, email=self.email, verified=True, primary=True)
             Channel.objects.create(user=self, kind=ChannelKind.EMAIL, address=self.email, verified_at=timezone.now())
 
 
-class StaffFactory(MemberFactory):
+class _StaffFactory(_MemberFactory):
     is_staff = True
     is_superuser = True
 
 
-class NotificationFactory(factory.django.DjangoModelFactory):
+class _NotificationFactory(factory.django.DjangoModelFactory):
     """A pending reminder, due now."""
 
     class Meta:
         model = Notification
 
-    contest = factory.SubFactory(ContestFactory)
-    channel = factory.LazyFunction(lambda: MemberFactory().channels.get())
+    contest = factory.SubFactory(_ContestFactory)
+    channel = factory.LazyFunction(lambda: _MemberFactory().channels.get())
     contest_name = factory.SelfAttribute("contest.name")
     kind = NotificationKind.REMINDER
     lead_minutes = 60
@@ -84,6 +85,14 @@ class NotificationFactory(factory.django.DjangoModelFactory):
     due_at = factory.LazyFunction(timezone.now)
     created_at = factory.LazyFunction(timezone.now)
     available_at = factory.LazyFunction(timezone.now)
+
+
+# factory_boy's classes make instances of other classes, which no type checker understands without being told.
+ContestFactory = cast("Callable[..., Contest]", _ContestFactory)
+UserFactory = cast("Callable[..., User]", _UserFactory)
+MemberFactory = cast("Callable[..., User]", _MemberFactory)
+StaffFactory = cast("Callable[..., User]", _StaffFactory)
+NotificationFactory = cast("Callable[..., Notification]", _NotificationFactory)
 
 
 def make_members(count: int, **wishes: Any) -> None:

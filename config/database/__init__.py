@@ -8,7 +8,7 @@ from psycopg.conninfo import make_conninfo
 from config.database import embedded
 
 
-def settings_for(given: dict[str, Any] | None, data_dir: Path) -> dict[str, Any]:
+def settings_for(given: dict[str, Any], data_dir: Path) -> dict[str, Any]:
     """Django's DATABASES entry for the parsed DATABASE_URL, or for the embedded server with its files in `data_dir`."""
     database = given or embedded.settings_for(data_dir)
     pool = {"min_size": 1, "max_size": 10, "timeout": 30, **database.get("OPTIONS", {}).get("pool", {})}

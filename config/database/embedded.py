@@ -8,6 +8,7 @@ starts it again, and PostgreSQL recovers as it does anywhere.
 import atexit
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -73,6 +74,15 @@ def ensure_running(data_dir: Path) -> None:
         data_dir.mkdir(parents=True, exist_ok=True)
         with InterProcessLock(data_dir / "postgres.starting"):
             _servers[directory] = _start(directory)
+
+
+def discard(data_dir: Path) -> None:
+    """Delete everything in `data_dir`, after stopping the server there, whoever uses it."""
+    info = _postmaster(_directory(data_dir))
+    if info is not None and info.process is not None and _is_postgres(info.process):
+        info.process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
+        info.process.wait(START_TIMEOUT)
+    shutil.rmtree(data_dir, ignore_errors=True)
 
 
 def _directory(data_dir: Path) -> Path:

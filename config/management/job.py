@@ -4,7 +4,7 @@ import json
 import sys
 from abc import abstractmethod
 from argparse import ArgumentParser
-from typing import Any
+from typing import Any, TextIO, cast
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, ProgrammingError
@@ -23,8 +23,8 @@ class JobCommand(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.out = Console(file=self.stdout._out, highlight=False)  # type: ignore[attr-defined]  # Django's OutputWrapper
-        self.progress = Console(file=self.stderr._out, highlight=False)  # type: ignore[attr-defined]  # as above
+        self.out = Console(file=cast("TextIO", self.stdout), highlight=False)
+        self.progress = Console(file=cast("TextIO", self.stderr), highlight=False)
         self.quiet = options["json"]
         try:
             report, problems = self.run(**options)

@@ -64,5 +64,6 @@ class Channel(ABC):
     def send(self, message: Message) -> None:
         """Hand the message to the provider. Raises a DeliveryError where it was not taken."""
 
+    @abstractmethod
     def close(self) -> None:
-        """Let go of the connection."""
+        """Let go of what `send` keeps."""

@@ -73,7 +73,8 @@ def test_it_survives_a_kill_of_everything(installation: Installation) -> None:
 
 def test_a_process_goes_on_when_the_server_was_killed_under_it(installation: Installation) -> None:
     code = (
-        "import os, signal\nfrom pathlib import Path\nfrom django.conf import settings\nfrom django.db import connection\n"
+        "import os, signal\nfrom pathlib import Path\n"
+        "from django.conf import settings\nfrom django.db import connection\n"
         f"{COUNT}\nbefore = result\nconnection.close()\n"
         "pid = int((Path(settings.DATA_DIR) / 'postgres' / 'postmaster.pid').read_text().split()[0])\n"
         "os.kill(pid, signal.SIGKILL)\n"

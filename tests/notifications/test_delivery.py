@@ -5,6 +5,7 @@ import time
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connection
@@ -12,9 +13,11 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
-from notifications import delivery
+from notifications import delivery, messages
+from notifications.channels import CHANNELS
 from notifications.delivery import deliver
 from notifications.dispatch import dispatch
+from notifications.messages import Renderer
 from notifications.models import Channel, Notification, Status
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory
 from tests.smtp import Inbox
@@ -166,9 +169,9 @@ def test_without_a_mail_server_everybody_waits_and_no_attempt_is_used_up(setting
 def test_a_server_that_hung_up_is_called_again(inbox: Inbox) -> None:
     MemberFactory()
     contest = ContestFactory()
-    with delivery.CHANNELS["email"]() as channel:
+    with CHANNELS["email"]() as channel:
         batch = [NotificationFactory(contest=contest) for _ in range(2)]
-        renderer = delivery.Renderer()
+        renderer = Renderer()
         for notification in batch:
             notification.message = uuid4()
             channel.send(renderer.message(notification.message, [notification]))
@@ -235,13 +238,14 @@ def deliver_planned() -> Any:
 
 
 def test_each_distinct_message_is_rendered_once(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    rendered = []
-    original = delivery.Renderer.__init__.__globals__["_render"]
-    monkeypatch.setitem(
-        delivery.Renderer.__init__.__globals__,
-        "_render",
-        lambda contests, zone: rendered.append(zone.key) or original(contests, zone),
-    )
+    rendered: list[str] = []
+    render = messages._render
+
+    def counted(contests: Any, zone: ZoneInfo) -> Any:
+        rendered.append(zone.key)
+        return render(contests, zone)
+
+    monkeypatch.setattr(messages, "_render", counted)
     for zone in ("Asia/Tokyo", "Asia/Tokyo", "Europe/Lisbon"):
         MemberFactory(preference__time_zone=zone)
     ContestFactory()

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
@@ -17,6 +16,7 @@ from honcho import manager as honcho
 from honcho.compat import ProcessManager
 
 from config import database
+from config.management.ports import refuse_a_taken_port
 
 honcho.KILL_WAIT = 60  # seconds for the worker to finish, or to hand back, what it is at; honcho allows five
 
@@ -39,7 +39,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         host, port = options["host"], options["port"]
-        self._refuse_a_taken_port(host, port)
+        refuse_a_taken_port(host, port)
         database.ensure_running()
         if MigrationExecutor(connection).migration_plan(MigrationExecutor(connection).loader.graph.leaf_nodes()):
             raise CommandError("The database is not up to date: run `manage.py migrate` first.")
@@ -54,16 +54,6 @@ class Command(BaseCommand):
         manager.loop()
         stopped_by_hand = manager.returncode in (128 + signal.SIGINT, 128 + signal.SIGTERM)
         sys.exit(0 if stopped_by_hand else 1)
-
-    def _refuse_a_taken_port(self, host: str, port: int) -> None:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except (OSError, OverflowError) as error:
-                raise CommandError(
-                    f"Port {port} on {host} cannot be used ({error}). Name another one: PORT=8001 or --port 8001."
-                ) from error
 
     def _processes(self, host: str, port: int, concurrency: int) -> dict[str, str]:
         bin_dir = Path(sys.executable).parent

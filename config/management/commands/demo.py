@@ -1,0 +1,85 @@
+"""CodeNotify in a small world of its own: no account, no network, and yet everything really runs."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from config.database import embedded
+from config.demo import accounts
+from config.demo.server import WorldServer
+from config.demo.world import World
+from config.management.ports import refuse_a_taken_port
+from contests.platforms import PLATFORMS
+
+HOST = "127.0.0.1"
+
+
+class Command(BaseCommand):
+    help = "Show CodeNotify at work in a small world of its own, without accounts or network. Ctrl-C ends it."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        port = int(os.environ.get("PORT") or 8000)
+        refuse_a_taken_port(HOST, port)
+        data_dir = settings.DATA_DIR / "demo"
+        embedded.discard(data_dir)
+        with WorldServer(World.around(timezone.now())) as world:
+            environment = self._environment(world, port, data_dir)
+            self._say("A fresh database …")
+            self._manage(environment, "migrate", "-v", "0")
+            self._manage(environment, "shell", "-v", "0", "-c", "from config.demo import accounts; accounts.make()")
+            self._say("Four platforms, served on this machine, are asked for their contests …")
+            self._manage(environment, "sync_contests")
+            self._say("Three members are told of what is due …")
+            self._manage(environment, "dispatch_notifications")
+            self._say(self._where_to_look(port, data_dir / "outbox"))
+            sys.exit(self._up(environment, port))
+
+    def _environment(self, world: WorldServer, port: int, data_dir: Path) -> dict[str, str]:
+        """Nothing of the operator's own settings: the demo touches neither their database nor their mail server."""
+        return {
+            **os.environ,
+            "DATA_DIR": str(data_dir),
+            "SITE_URL": f"http://{HOST}:{port}",
+            "SCHEDULING_ENABLED": "true",
+            **dict.fromkeys(("DATABASE_URL", "CELERY_BROKER_URL", "EMAIL_URL", "ALLOWED_HOSTS", "SECRET_KEY"), ""),
+            **{f"{code.upper()}_URL": world.url_of(code) for code in PLATFORMS},
+        }
+
+    def _manage(self, environment: dict[str, str], *arguments: str) -> None:
+        self.stdout.flush()
+        finished = subprocess.run([sys.executable, "manage.py", *arguments], cwd=settings.BASE_DIR, env=environment)
+        if finished.returncode:
+            raise CommandError(f"The demo stopped: `manage.py {arguments[0]}` failed, see above.")
+
+    def _up(self, environment: dict[str, str], port: int) -> int:
+        up = subprocess.Popen(
+            [sys.executable, "manage.py", "up", "--host", HOST, "--port", str(port)],
+            cwd=settings.BASE_DIR,
+            env=environment,
+        )
+        # Ctrl-C reaches the child by itself; a SIGTERM is for us alone, and is handed on.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *_: up.terminate())
+        return up.wait()
+
+    def _where_to_look(self, port: int, outbox: Path) -> str:
+        site = f"http://{HOST}:{port}"
+        return f"""
+  Contests     {site}/
+  Mails        {site}/outbox/  (as {accounts.STAFF}), {len(list(outbox.glob("*.eml")))} so far, as files in {outbox}
+  Admin        {site}/admin/  as {accounts.STAFF}: platforms, schedules, notifications
+  Members      {", ".join(f"{name}@example.org" for name in accounts.WISHES)}: sign in at {site}/accounts/login/
+  Password     {accounts.PASSWORD}  (everybody's)
+
+  Now the web server, the worker and the scheduler start; Ctrl-C stops them."""
+
+    def _say(self, text: str) -> None:
+        self.stdout.write(self.style.MIGRATE_HEADING(text))
+        self.stdout.flush()
