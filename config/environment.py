@@ -54,6 +54,12 @@ def choice(*allowed: str) -> Callable[[str], str]:
     return parse
 
 
+def port(raw: str) -> int:
+    if not (raw.isascii() and raw.isdecimal() and 0 < int(raw[:6]) < 2**16):
+        raise ValueError("must be a port number from 1 to 65535")
+    return int(raw)
+
+
 def url(*schemes: str) -> Callable[[str], str]:
     """A URL with a host; without the slash at its end."""
 

@@ -20,6 +20,7 @@ from config.environment import (
     choice,
     database_url,
     email_url,
+    port,
     read,
     text,
     url,
@@ -32,7 +33,8 @@ environ.Env.read_env(BASE_DIR / ".env")
 
 DATA_DIR = read("DATA_DIR", lambda raw: Path(raw).expanduser().resolve(), BASE_DIR / ".data")
 DEBUG = read("DEBUG", boolean, False)
-SITE_URL = read("SITE_URL", url("http", "https"), "http://127.0.0.1:8000")
+PORT = read("PORT", port, 8000)
+SITE_URL = read("SITE_URL", url("http", "https"), f"http://127.0.0.1:{PORT}")
 SITE_HOST = urlsplit(SITE_URL).hostname or "localhost"
 ALLOWED_HOSTS = read("ALLOWED_HOSTS", words, [SITE_HOST, "localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = [SITE_URL]

@@ -3,27 +3,31 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from celery import Task, shared_task
+from django.utils import timezone
 
-from notifications.dispatch import dispatch
+from notifications.dispatch import UNTIL_THE_NEXT_ROUND, dispatch
 
 logger = logging.getLogger(__name__)
 
 LOOK_AGAIN_AFTER = timedelta(minutes=2)
-"""How soon a round follows one that left something behind, where the schedule would take longer."""
+"""How soon a round follows one that left something behind, until the next one by the schedule."""
 
 
 @shared_task(bind=True)
 def dispatch_notifications(self: "Task[[], dict[str, Any]]") -> dict[str, Any]:
     """Send the reminders that are due, or would be late by the next round.
 
-    The scheduler says in the message's header `next_run_at` when that will be; without it half an hour is assumed.
+    The scheduler says in the message's header `next_run_at` when that will be; without it half an hour is assumed. What
+    could not be sent is tried again until then, and by the next round after it.
     """
     told = (self.request.headers or {}).get("next_run_at")
-    report = dispatch(next_round_at=datetime.fromisoformat(told) if told else None)
+    next_round_at = datetime.fromisoformat(told) if told else timezone.now() + UNTIL_THE_NEXT_ROUND
+    report = dispatch(next_round_at=next_round_at)
     for error in report.errors:
         logger.warning("A message did not leave: %s", error)
-    if report.total("postponed"):
-        self.apply_async(countdown=LOOK_AGAIN_AFTER.total_seconds())
+    if report.total("postponed") and timezone.now() + LOOK_AGAIN_AFTER < next_round_at:
+        headers = {"next_run_at": next_round_at.isoformat()}
+        self.apply_async(countdown=LOOK_AGAIN_AFTER.total_seconds(), headers=headers)
     return report.as_dict()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parent.parent
 
-for _name in ("DATABASE_URL", "CELERY_BROKER_URL", "EMAIL_URL", "SITE_URL", "ALLOWED_HOSTS", "DEBUG"):
+for _name in ("PORT", "DATABASE_URL", "CELERY_BROKER_URL", "EMAIL_URL", "SITE_URL", "ALLOWED_HOSTS", "DEBUG"):
     # Set, and so not taken from an .env file either; a test database elsewhere is named on purpose.
     os.environ[_name] = os.environ.get(f"TEST_{_name}", "")
 os.environ["DATA_DIR"] = os.environ.get("TEST_DATA_DIR", str(_ROOT / ".data" / "tests"))

@@ -25,7 +25,7 @@ class Command(BaseCommand):
     help = "Show CodeNotify at work in a small world of its own, without accounts or network. Ctrl-C ends it."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        port = int(os.environ.get("PORT") or 8000)
+        port = settings.PORT
         refuse_a_taken_port(HOST, port)
         data_dir = settings.DATA_DIR / "demo"
         embedded.discard(data_dir)

@@ -33,7 +33,7 @@ class Command(BaseCommand):
     help = "Start web, worker and beat together; Ctrl-C stops them all."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--port", type=int, default=int(os.environ.get("PORT") or 8000))
+        parser.add_argument("--port", type=int, default=settings.PORT)
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--concurrency", type=int, default=2, help="jobs that the worker runs at once (2)")
 

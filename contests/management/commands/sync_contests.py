@@ -13,10 +13,11 @@ class Command(JobCommand):
         super().add_arguments(parser)
         parser.add_argument(
             "--platform",
-            action="append",
+            action="extend",
+            nargs="+",
             choices=list(PLATFORMS),
             default=[],
-            help="only this one, even if it is disabled; may be given several times (default: all that are enabled)",
+            help="only these, even where they are disabled (default: all that are enabled)",
         )
 
     def run(self, **options: Any) -> tuple[dict[str, Any], list[str]]:
