@@ -9,13 +9,13 @@ from django.db import connection
 
 from notifications.models import LONGEST_LEAD
 
-# What makes a reminder right: written once, for planning it and for looking again before it is sent.
+# What makes a reminder right, but for the choice of platforms, which planning joins by: written once, for planning it
+# and for looking again before it is sent.
 _WANTED = """
         contest.cancelled_at IS NULL
     AND member.is_active
     AND preference.active
     AND NOT preference.paused
-    AND contest.platform_id = ANY (preference.platforms)
     AND (preference.trainings OR NOT contest.is_training)
     AND channel.verified_at IS NOT NULL
     AND channel.disabled_at IS NULL
@@ -30,8 +30,9 @@ SELECT
     channel.id, contest.id, contest.name, 'reminder', lead.minutes, contest.starts_at,
     contest.starts_at - make_interval(mins => lead.minutes),
     %(now)s, 'pending', 0, %(now)s, ''
-FROM contests_contest contest
-CROSS JOIN notifications_preference preference
+FROM notifications_preference preference
+CROSS JOIN LATERAL unnest(preference.platforms) AS wanted (platform_id)
+JOIN contests_contest contest ON contest.platform_id = wanted.platform_id
 JOIN auth_user member ON member.id = preference.user_id
 JOIN notifications_channel channel ON channel.user_id = preference.user_id
 CROSS JOIN LATERAL unnest(preference.lead_minutes) AS lead (minutes)
@@ -40,7 +41,7 @@ WHERE contest.starts_at > %(now)s
     AND contest.starts_at - make_interval(mins => lead.minutes) < %(until)s
     AND {_WANTED}
 ORDER BY channel.id, contest.id  -- as in the unique index, into which it goes a fifth faster that way
-ON CONFLICT DO NOTHING
+ON CONFLICT (channel_id, contest_id, kind, lead_minutes, starts_at) DO NOTHING
 """
 
 # What may still be resolved otherwise than it is.
@@ -80,7 +81,7 @@ WITH judged AS (
             WHEN channel.disabled_at IS NOT NULL THEN concat('The channel is off: ', channel.disabled_reason)
             WHEN NOT preference.active THEN 'The member was not seen for 180 days.'
             WHEN preference.paused THEN 'Reminders are paused.'
-            WHEN NOT coalesce({_WANTED}, FALSE) THEN 'The member no longer wants it.'
+            WHEN NOT (contest.platform_id = ANY (preference.platforms) AND {_WANTED}) THEN 'The member no longer wants it.'
             ELSE ''
         END AS reason
     ) verdict
