@@ -1,59 +1,50 @@
 """All settings of CodeNotify. Every variable is described in .env.example and in the README."""
 
-import contextlib
-import os
-import secrets
-import tempfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import environ
 from csp.constants import NONE, SELF
 from django.urls import reverse_lazy
 
-from config import database
+from config import broker, database, environment
 from config.environment import (
     boolean,
     broker_url,
     choice,
     database_url,
+    directory,
     email_url,
+    host_names,
+    mail_address,
     port,
     read,
-    text,
-    url,
-    words,
+    secret,
+    site_address,
+    web_address,
 )
 from contests.platforms import PLATFORMS
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-environ.Env.read_env(BASE_DIR / ".env")
+environment.read_file(BASE_DIR / ".env")
 
-DATA_DIR = read("DATA_DIR", lambda raw: Path(raw).expanduser().resolve(), BASE_DIR / ".data")
 DEBUG = read("DEBUG", boolean, False)
 PORT = read("PORT", port, 8000)
-SITE_URL = read("SITE_URL", url("http", "https"), f"http://127.0.0.1:{PORT}")
+SITE_URL = read("SITE_URL", site_address, f"http://127.0.0.1:{PORT}")
 SITE_HOST = urlsplit(SITE_URL).hostname or "localhost"
-ALLOWED_HOSTS = read("ALLOWED_HOSTS", words, [SITE_HOST, "localhost", "127.0.0.1", "[::1]"])
+_site_host = f"[{SITE_HOST}]" if ":" in SITE_HOST else SITE_HOST
+ALLOWED_HOSTS = read("ALLOWED_HOSTS", host_names, [_site_host, "localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = [SITE_URL]
 
-
-def _kept_secret_key() -> str:
-    """A key made once and kept in DATA_DIR, so that a small installation need not invent one."""
-    file = DATA_DIR / "secret-key"
-    if not file.exists():
-        DATA_DIR.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=DATA_DIR) as new:  # readable by its owner alone
-            new.write(secrets.token_urlsafe(50))
-            new.flush()
-            with contextlib.suppress(FileExistsError):  # of two processes at once, the first wins
-                os.link(new.name, file)
-    return file.read_text()
-
-
-SECRET_KEY = read("SECRET_KEY", text, "") or _kept_secret_key()
+_nothing: dict[str, Any] = {}
+_database = read("DATABASE_URL", database_url, _nothing)
+_email = read("EMAIL_URL", email_url, _nothing)
+_secret = read("SECRET_KEY", secret, "")
+DATA_DIR = read("DATA_DIR", directory(BASE_DIR), BASE_DIR / ".data")
+if not (_database and _email and _secret):
+    environment.require_writable("DATA_DIR", DATA_DIR)
+SECRET_KEY = _secret or environment.kept_secret("SECRET_KEY", DATA_DIR / "secret-key")
 
 # Behind a proxy that ends TLS, the site's own address says whether cookies may travel in clear.
 _https = SITE_URL.startswith("https://")
@@ -115,27 +106,17 @@ TEMPLATES = [
     },
 ]
 
-_no_url: dict[str, Any] = {}
-
 # --- Database and broker -------------------------------------------------------------------------------------------
 
-DATABASES = {"default": database.settings_for(read("DATABASE_URL", database_url, _no_url), DATA_DIR)}
+DATABASES = {"default": database.settings_for(_database, DATA_DIR)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-_pgmq_in_the_same_database = "pgmq://localhost"
-CELERY_BROKER_URL = read("CELERY_BROKER_URL", broker_url, _pgmq_in_the_same_database)
+CELERY_BROKER_URL, CELERY_BROKER_TRANSPORT_OPTIONS = broker.settings_for(
+    read("CELERY_BROKER_URL", broker_url, environment.PGMQ_IN_THE_SAME_DATABASE), DATABASES["default"]
+)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {"visibility_timeout": 900}
-if _pgmq_in_the_same_database == CELERY_BROKER_URL:
-    CELERY_BROKER_TRANSPORT_OPTIONS |= {"conn_string": database.pgmq_conninfo(DATABASES["default"])}
-if CELERY_BROKER_URL.startswith("pgmq://"):
-    # `celery inspect` needs a reply queue whose name is too long for PGMQ, so nobody may wait for one.
-    CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
-    CELERY_BROKER_TRANSPORT_OPTIONS |= {
-        "init_extension": False,  # a migration of the scheduler installs its SQL
-        "use_notify": True,
-        "wait_time_seconds": 0,  # LISTEN wakes the worker: no long poll holds a connection besides
-    }
+# `celery inspect` needs a reply queue whose name is too long for PGMQ, so nobody may wait for one.
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = not CELERY_BROKER_URL.startswith("pgmq://")
 CELERY_TASK_DEFAULT_QUEUE = "codenotify"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
@@ -160,15 +141,13 @@ SCHEDULES = {
 
 # --- The outside world ---------------------------------------------------------------------------------------------
 
-PLATFORM_URLS = {
-    code: read(f"{code.upper()}_URL", url("http", "https"), platform.site) for code, platform in PLATFORMS.items()
-}
+PLATFORM_URLS = {code: read(f"{code.upper()}_URL", web_address, platform.site) for code, platform in PLATFORMS.items()}
 
 EMAIL_TIMEOUT = 20
 EMAIL_OUTBOX = DATA_DIR / "outbox"
 EMAIL_BACKEND = "config.outbox.EmailBackend"
-globals().update(read("EMAIL_URL", email_url, _no_url))
-DEFAULT_FROM_EMAIL = read("DEFAULT_FROM_EMAIL", text, f"CodeNotify <codenotify@{SITE_HOST}>")
+globals().update(_email)
+DEFAULT_FROM_EMAIL = read("DEFAULT_FROM_EMAIL", mail_address, f"CodeNotify <codenotify@{SITE_HOST}>")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 
 # --- Accounts ------------------------------------------------------------------------------------------------------

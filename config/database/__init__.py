@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from psycopg.conninfo import make_conninfo
+from psycopg.pq import Conninfo
 
 from config.database import embedded
 
@@ -23,18 +24,17 @@ def settings_for(given: dict[str, Any], data_dir: Path) -> dict[str, Any]:
 def pgmq_conninfo(database: dict[str, Any]) -> str:
     """A DATABASES entry for the client of PGMQ, which takes it apart and puts five of its parts together unquoted.
 
-    So each of the five is quoted once more, and the other parameters (sslmode and the like), which it would drop, ride
-    behind the database's name. Source: `PGMQConfig.dsn` in pgmq 1.1.
+    So each of the five is quoted once more, which also keeps its own defaults out: what the entry lacks is left to
+    libpq, as Django leaves it. The other parameters (sslmode and the like), which it would drop, ride behind the
+    database's name. Source: `PGMQConfig.dsn` in pgmq 1.1.
     """
     options = {key: value for key, value in database.get("OPTIONS", {}).items() if key != "pool"}
-    others = make_conninfo(**options)
-    return make_conninfo(
-        host=_quoted(database.get("HOST") or "localhost"),
-        port=str(database.get("PORT") or 5432),
-        dbname=f"{_quoted(database['NAME'])} {others}".strip(),
-        user=_quoted(database.get("USER") or "postgres"),
-        password=_quoted(database.get("PASSWORD") or "none"),
+    defaults = {option.keyword.decode(): (option.val or b"").decode() for option in Conninfo.get_defaults()}
+    host, port, user, password = (
+        _quoted(database.get(key.upper()) or defaults[key]) for key in ("host", "port", "user", "password")
     )
+    dbname = f"{_quoted(database['NAME'])} {make_conninfo(**options)}".strip()
+    return make_conninfo(host=host, port=port, dbname=dbname, user=user, password=password)
 
 
 def _quoted(value: str) -> str:
