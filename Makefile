@@ -3,8 +3,6 @@
 PYTHON ?= $(or $(shell command -v python3.11),$(shell command -v python3))
 VENV := .venv
 BIN := $(VENV)/bin
-PORT ?= 8000
-export PORT
 
 .PHONY: help install demo run test bench lint lock
 .DEFAULT_GOAL := help

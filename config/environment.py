@@ -187,7 +187,7 @@ def database_url(raw: str) -> dict[str, Any]:
         "must be a PostgreSQL URL such as postgres://user:password@host:5432/name, "
         "with special characters in the password percent-encoded"
     )
-    if not raw.startswith(("postgres://", "postgresql://")):
+    if not raw.startswith(("postgres://", "postgresql://")) or " " in raw:
         raise error
     try:
         options: dict[str, Any] = conninfo_to_dict(raw)
@@ -270,11 +270,14 @@ def _origin(parts: SplitResult) -> str:
     return f"{parts.scheme}://{where}{f':{parts.port}' if parts.port not in (None, usual) else ''}"
 
 
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+
+
 def _is_host(name: str) -> bool:
     if ":" in name:
         return _is_ip_address(name)
     try:
-        return re.fullmatch(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?\.?", _ascii(name)) is not None
+        return re.fullmatch(rf"{_LABEL}(\.{_LABEL})*\.?", _ascii(name)) is not None
     except ValueError:
         return False
 
