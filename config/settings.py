@@ -179,6 +179,7 @@ LANGUAGE_CODE = "en"
 USE_I18N = False
 TIME_ZONE = "UTC"
 USE_TZ = True
+FORMAT_MODULE_PATH = "config.formats"
 
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "templates" / "static"]
@@ -201,56 +202,11 @@ UNFOLD = {
     "SITE_HEADER": "CodeNotify",
     "SITE_URL": reverse_lazy("contests"),
     "SITE_SYMBOL": "notifications_active",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "config.dashboard.favicon"}],
+    "STYLES": ["config.dashboard.stylesheet"],
     "SHOW_HISTORY": True,
-    "SIDEBAR": {
-        "show_search": False,
-        "navigation": [
-            {
-                "title": "Contests",
-                "items": [
-                    {"title": "Platforms", "icon": "hub", "link": reverse_lazy("admin:contests_platform_changelist")},
-                    {"title": "Contests", "icon": "event", "link": reverse_lazy("admin:contests_contest_changelist")},
-                    {
-                        "title": "Syncs",
-                        "icon": "sync",
-                        "link": reverse_lazy("admin:contests_platformsync_changelist"),
-                    },
-                ],
-            },
-            {
-                "title": "Members",
-                "items": [
-                    {
-                        "title": "Preferences",
-                        "icon": "tune",
-                        "link": reverse_lazy("admin:notifications_preference_changelist"),
-                    },
-                    {
-                        "title": "Channels",
-                        "icon": "contact_mail",
-                        "link": reverse_lazy("admin:notifications_channel_changelist"),
-                    },
-                    {
-                        "title": "Notifications",
-                        "icon": "outgoing_mail",
-                        "link": reverse_lazy("admin:notifications_notification_changelist"),
-                    },
-                    {"title": "Accounts", "icon": "person", "link": reverse_lazy("admin:auth_user_changelist")},
-                    {"title": "Groups", "icon": "group", "link": reverse_lazy("admin:auth_group_changelist")},
-                ],
-            },
-            {
-                "title": "Scheduler",
-                "items": [
-                    {
-                        "title": "Schedules",
-                        "icon": "schedule",
-                        "link": reverse_lazy("admin:django_celery_beat_periodictask_changelist"),
-                    },
-                ],
-            },
-        ],
-    },
+    "DASHBOARD_CALLBACK": "config.dashboard.add_to",
+    "SIDEBAR": {"navigation": "config.dashboard.navigation"},
 }
 
 # --- Logging -------------------------------------------------------------------------------------------------------

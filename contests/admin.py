@@ -1,36 +1,61 @@
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import forms
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db import models
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.dateparse import parse_duration
+from django.utils.html import format_html_join
+from django.utils.text import Truncator
 from unfold.admin import ModelAdmin, TabularInline
-from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import action, display
 
-from config.admin import ReadOnlyMixin, enqueue
+from config.admin import NOTHING, DaysFilter, ReadOnlyMixin, enqueue, moment
 from contests.models import BreakerState, Contest, ContestChange, Platform, PlatformSync
 from contests.tasks import sync_contests
+from contests.templatetags.contests import duration
+
+HEALTHS = {"reading": "success", "failing": "danger", "never read": "warning", "off": "default"}
+"""What a platform's health is called, and the colour it has."""
+
+
+def health_of(platform: Platform) -> str:
+    if not platform.enabled:
+        return "off"
+    if platform.is_failing or platform.breaker_state == BreakerState.OPEN:
+        return "failing"
+    return "reading" if platform.last_success_at else "never read"
+
+
+def trouble_of(platform: Platform, now: datetime) -> str:
+    """What is wrong now, in a sentence or two; nothing where the newest attempt to read it went well."""
+    if not platform.is_failing:
+        return ""
+    times = f"Failed {platform.failures_in_a_row} times in a row." if platform.failures_in_a_row > 1 else ""
+    until = platform.paused_until(now)
+    paused = f"Not asked again before {until:%H:%M:%S} UTC." if until else ""
+    return " ".join(filter(None, (platform.last_error, times, paused)))
+
+
+class WritesWhatChanged(admin.ModelAdmin):  # type: ignore[type-arg]  # generic for the checker alone
+    """Writes only what was edited: what a sync notes in the same row meanwhile stays. Comes after ModelAdmin."""
+
+    def save_model(self, request: HttpRequest, obj: models.Model, form: forms.Form, change: bool) -> None:
+        obj.save(update_fields=form.changed_data)
 
 
 @admin.register(Platform)
-class PlatformAdmin(ModelAdmin):
-    list_display = ("name", "health", "enabled", "last_success_at", "last_error_at", "last_error", "breaker_state")
+class PlatformAdmin(ModelAdmin, WritesWhatChanged):
+    list_display = ("name", "health", "enabled", "upcoming", "last_success_at", "trouble")
     list_editable = ("enabled",)
-    fields = (
-        "name",
-        "url",
-        "enabled",
-        ("last_success_at", "last_error_at"),
-        "last_error",
-        ("breaker_state", "breaker_opened_at", "failures_in_a_row"),
+    fieldsets = (
+        (None, {"fields": ("name", "site", "enabled")}),
+        ("How reading it goes", {"fields": ("health", "last_success_at", "last_error_at", "last_error", "breaker")}),
     )
-    readonly_fields = (
-        "last_success_at",
-        "last_error_at",
-        "last_error",
-        "breaker_state",
-        "breaker_opened_at",
-        "failures_in_a_row",
-    )
+    readonly_fields = ("name", "site", "health", "last_success_at", "last_error_at", "last_error", "breaker")
     actions = ("sync_now",)
     actions_submit_line = ("sync_this_now",)
 
@@ -40,11 +65,39 @@ class PlatformAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Platform | None = None) -> bool:
         return False
 
-    @display(description="health", label={"reading": "success", "failing": "danger", "never read": "warning"})
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Platform]":
+        upcoming = Q(contests__starts_at__gt=timezone.now(), contests__cancelled_at=None)
+        queryset: QuerySet[Platform] = super().get_queryset(request)
+        return queryset.annotate(upcoming=Count("contests", filter=upcoming))
+
+    def get_changelist_form(self, request: HttpRequest, **kwargs: Any) -> Any:
+        return super().get_changelist_form(request, fields=self.list_editable, **kwargs)
+
+    @display(description="health", label=HEALTHS)
     def health(self, platform: Platform) -> str:
-        if platform.is_failing or platform.breaker_state == BreakerState.OPEN:
-            return "failing"
-        return "reading" if platform.last_success_at else "never read"
+        return health_of(platform)
+
+    @admin.display(description="upcoming contests")
+    def upcoming(self, platform: Any) -> int:
+        return int(platform.upcoming)
+
+    @admin.display(description="what is wrong")
+    def trouble(self, platform: Platform) -> str:
+        return trouble_of(platform, timezone.now()) or NOTHING
+
+    @admin.display(description="site")
+    def site(self, platform: Platform) -> str:
+        return platform.url
+
+    @admin.display(description="breaker")
+    def breaker(self, platform: Platform) -> str:
+        if platform.breaker_state == BreakerState.CLOSED:
+            return f"Closed: every sync asks it, until it has failed {Platform.BREAKER_OPENS_AFTER} times in a row."
+        if platform.breaker_state == BreakerState.HALF_OPEN:
+            return "Half open: it works again, and is watched for a while."
+        until = platform.paused_until(timezone.now())
+        when = f"not asked before {until:%H:%M:%S} UTC" if until else "the next sync tries it again"
+        return f"Open after {platform.failures_in_a_row} failures in a row: {when}."
 
     @admin.action(description="Sync now", permissions=["change"])
     def sync_now(self, request: HttpRequest, queryset: "QuerySet[Platform]") -> None:
@@ -67,9 +120,9 @@ class PhaseFilter(admin.SimpleListFilter):
         now = timezone.now()
         match self.value():
             case "running":
-                return queryset.filter(pk__in=Contest.objects.running(now))
+                return queryset.filter(starts_at__lte=now, ends_at__gt=now, cancelled_at=None)
             case "upcoming":
-                return queryset.filter(pk__in=Contest.objects.upcoming(now))
+                return queryset.filter(starts_at__gt=now, cancelled_at=None)
             case "finished":
                 return queryset.filter(ends_at__lte=now, cancelled_at=None)
             case "cancelled":
@@ -77,48 +130,163 @@ class PhaseFilter(admin.SimpleListFilter):
         return None
 
 
+WHAT_CHANGED = {"starts_at": "start", "ends_at": "end", "cancelled_at": "cancelled", "is_training": "training"}
+
+
 class ContestChangeInline(ReadOnlyMixin, TabularInline):
     model = ContestChange
-    fields = ("changed_at", "field", "old", "new")
+    fields = ("changed_at", "what", "before", "after")
     readonly_fields = fields
     verbose_name_plural = "changes"
+    hide_title = True
     extra = 0
+
+    @admin.display(description="what")
+    def what(self, change: ContestChange) -> str:
+        return WHAT_CHANGED.get(change.field, change.field)
+
+    @admin.display(description="before")
+    def before(self, change: ContestChange) -> str:
+        return _as_read(change.field, change.old)
+
+    @admin.display(description="after")
+    def after(self, change: ContestChange) -> str:
+        return _as_read(change.field, change.new)
+
+
+def _as_read(field: str, text: str) -> str:
+    """A changed value as it is shown elsewhere; as it was kept where it does not look like one."""
+    if field.endswith("_at") and text:
+        try:
+            return moment(datetime.fromisoformat(text))
+        except ValueError:
+            return text
+    if field == "duration" and (length := parse_duration(text)):
+        return duration(length)
+    if field == "is_training":
+        return {"True": "yes", "False": "no"}.get(text, text)
+    return text or NOTHING
 
 
 @admin.register(Contest)
 class ContestAdmin(ReadOnlyMixin, ModelAdmin):
-    list_display = ("name", "platform", "starts_at", "duration", "phase_label", "is_training")
-    list_filter = ("platform", PhaseFilter, "is_training", ("starts_at", RangeDateTimeFilter))
+    list_display = ("short_name", "platform", "starts_at", "length", "phase", "kind")
+    list_filter = ("platform", PhaseFilter, "is_training", ("starts_at", DaysFilter))
     list_filter_submit = True
     list_select_related = ("platform",)
     search_fields = ("name", "key")
+    search_help_text = "Name or the platform's key"
     date_hierarchy = "starts_at"
     ordering = ("-starts_at",)
-    inlines = (ContestChangeInline,)
+    fields = (
+        "name",
+        "platform",
+        "key",
+        "url",
+        "phase",
+        "starts_at",
+        "ends_at",
+        "length",
+        "kind",
+        "cancelled_at",
+        "missing_since",
+        "last_seen_at",
+    )
+    readonly_fields = ("phase", "length", "kind")
+
+    def get_inlines(self, request: HttpRequest, obj: Contest | None) -> list[type[TabularInline]]:
+        return [ContestChangeInline] if obj and obj.changes.exists() else []
+
+    @admin.display(description="name", ordering="name")
+    def short_name(self, contest: Contest) -> str:
+        return Truncator(contest.name).chars(80)
+
+    @admin.display(description="duration", ordering="duration")
+    def length(self, contest: Contest) -> str:
+        """The time a participant has, and the window where that is longer."""
+        window = f", within {duration(contest.ends_at - contest.starts_at)}" if contest.has_window else ""
+        return duration(contest.duration) + window
 
     @display(
         description="phase",
         label={"running": "success", "upcoming": "info", "finished": "default", "cancelled": "danger"},
     )
-    def phase_label(self, contest: Contest) -> str:
+    def phase(self, contest: Contest) -> str:
         return contest.phase
+
+    @display(description="kind", ordering="is_training", label={"training": "warning", "contest": "default"})
+    def kind(self, contest: Contest) -> str:
+        return "training" if contest.is_training else "contest"
+
+
+class OutcomeFilter(admin.SimpleListFilter):
+    title = "outcome"
+    parameter_name = "outcome"
+
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
+        return [("failed", "failed"), ("rejected", "with rejected rows"), ("changed", "with something new or changed")]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[PlatformSync]") -> "QuerySet[PlatformSync] | None":
+        match self.value():
+            case "failed":
+                return queryset.exclude(error="")
+            case "rejected":
+                return queryset.filter(rejected__gt=0)
+            case "changed":
+                return queryset.filter(Q(created__gt=0) | Q(updated__gt=0) | Q(cancelled__gt=0))
+        return None
 
 
 @admin.register(PlatformSync)
 class PlatformSyncAdmin(ReadOnlyMixin, ModelAdmin):
-    list_display = (
+    list_display = ("started_at", "platform", "outcome", "fetched", "found", "took", "short_error")
+    list_filter = ("platform", OutcomeFilter, ("started_at", DaysFilter))
+    list_filter_submit = True
+    list_select_related = ("platform",)
+    date_hierarchy = "started_at"
+    fields = (
         "platform",
         "started_at",
-        "duration",
+        "took",
+        "outcome",
+        "error",
         "fetched",
         "created",
         "updated",
         "unchanged",
         "cancelled",
         "rejected",
-        "error",
+        "why_rejected",
     )
-    list_filter = ("platform", ("started_at", RangeDateTimeFilter))
-    list_filter_submit = True
-    list_select_related = ("platform",)
-    date_hierarchy = "started_at"
+    readonly_fields = ("took", "outcome", "why_rejected")
+
+    @display(description="outcome", label={"done": "success", "failed": "danger", "done in part": "warning"})
+    def outcome(self, sync: PlatformSync) -> str:
+        if sync.error:
+            return "failed"
+        return "done in part" if sync.rejected else "done"
+
+    @admin.display(description="what came of it")
+    def found(self, sync: PlatformSync) -> str:
+        counts = {
+            "new": sync.created,
+            "changed": sync.updated,
+            "cancelled": sync.cancelled,
+            "rejected": sync.rejected,
+        }
+        told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+        return told or (NOTHING if sync.error else "nothing new")
+
+    @admin.display(description="took", ordering="duration")
+    def took(self, sync: PlatformSync) -> str:
+        return f"{sync.duration / timedelta(seconds=1):.1f} s"
+
+    @admin.display(description="error")
+    def short_error(self, sync: PlatformSync) -> str:
+        return Truncator(sync.error).chars(120) or NOTHING
+
+    @admin.display(description="rejected rows")
+    def why_rejected(self, sync: PlatformSync) -> str:
+        """The first rows that made no sense, a line each."""
+        rows = ((row.get("key") or "no key", row.get("reason") or "") for row in sync.rejected_rows)
+        return format_html_join("\n", "<p>{}: {}</p>", rows) or NOTHING

@@ -1,0 +1,167 @@
+"""The first page of Django admin, and the way to the others: what runs, what is broken, who was told."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.admin import site
+from django.db.models import Count, Q
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.templatetags.static import static
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+from django_celery_beat.models import PeriodicTask
+
+from config import outbox
+from config.admin import moment
+from contests.admin import HEALTHS, health_of, trouble_of
+from contests.models import Contest, Platform
+from notifications.models import OPEN_STATUSES, Notification, Status
+from scheduler import schedules
+from scheduler.admin import LATE, STATES, state_of
+
+COUNTED_BACK = timedelta(hours=24)
+WAITS_TOO_LONG = timedelta(hours=1)
+"""A reminder that could have been sent for so long says that nobody sends."""
+
+PAGES = {
+    "Contests": (
+        ("Platforms", "hub", "contests.platform"),
+        ("Contests", "event", "contests.contest"),
+        ("Syncs", "sync", "contests.platformsync"),
+    ),
+    "Members": (
+        ("Preferences", "tune", "notifications.preference"),
+        ("Channels", "contact_mail", "notifications.channel"),
+        ("Notifications", "outgoing_mail", "notifications.notification"),
+    ),
+    "Scheduler": (("Schedules", "schedule", "django_celery_beat.periodictask"),),
+    "Accounts": (
+        ("Users", "person", "auth.user"),
+        ("Mail addresses", "alternate_email", "account.emailaddress"),
+        ("Groups", "group", "auth.group"),
+    ),
+}
+"""The side bar: title, icon and model of each list."""
+
+Row = list[Any]
+
+
+def favicon(request: HttpRequest) -> str:
+    return static("favicon.svg")
+
+
+def stylesheet(request: HttpRequest) -> str:
+    return static("admin.css")
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """The lists that this member of staff may see."""
+    first = [{"title": site.index_title, "icon": "monitor_heart", "link": reverse("admin:index")}]
+    if outbox.is_in_use():
+        first.append({"title": "Written mails", "icon": "mail", "link": reverse("outbox")})
+    groups = [
+        {
+            "title": title,
+            "items": [
+                {"title": name, "icon": icon, "link": _list_of(model)}
+                for name, icon, model in pages
+                if _may_view(request, model)
+            ],
+        }
+        for title, pages in PAGES.items()
+    ]
+    return [{"items": first}, *groups]
+
+
+def add_to(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """What the first page shows besides; of each part only what this member of staff may see."""
+    attention: list[SafeString] = []
+    parts = {
+        "contests.platform": _platforms,
+        "django_celery_beat.periodictask": _schedules,
+        "notifications.notification": _notifications,
+    }
+    panels = [part(attention) for model, part in parts.items() if _may_view(request, model)]
+    return {**context, "attention": attention, "panels": panels}
+
+
+def _platforms(attention: list[SafeString]) -> dict[str, Any]:
+    now = timezone.now()
+    upcoming = Q(contests__in=Contest.objects.upcoming(now))
+    rows: list[Row] = []
+    for platform in Platform.objects.annotate(upcoming=Count("contests", filter=upcoming)):
+        health = health_of(platform)
+        link = _link(platform.name, reverse("admin:contests_platform_change", args=[platform.pk]))
+        rows.append([link, _label(health, HEALTHS), platform.upcoming, moment(platform.last_success_at)])
+        if health == "failing":
+            trouble = Truncator(trouble_of(platform, now)).chars(200)
+            attention.append(format_html("{} cannot be read. {}", link, trouble))
+    headers = ["platform", "health", "upcoming contests", "last read"]
+    return _panel("Platforms", "contests.platform", headers, rows)
+
+
+def _schedules(attention: list[SafeString]) -> dict[str, Any]:
+    now = timezone.now()
+    rows: list[Row] = []
+    if not settings.SCHEDULING_ENABLED:
+        attention.append(format_html("Scheduling is turned off by SCHEDULING_ENABLED: nothing below runs by itself."))
+    for schedule in PeriodicTask.objects.select_related("crontab", "interval", "solar", "clocked").order_by("name"):
+        state = state_of(schedule)
+        link = _link(schedule.name, reverse("admin:django_celery_beat_periodictask_change", args=[schedule.pk]))
+        next_run = schedules.next_run(schedule.crontab, now) if schedule.enabled and schedule.crontab else None
+        last_run = moment(schedule.last_run_at)
+        rows.append([link, _label(state, STATES), schedules.in_words(schedule), moment(next_run), last_run])
+        if state in ("broken", "late"):
+            why = schedules.problem(schedule) if state == "broken" else LATE
+            attention.append(format_html("The schedule {} does not run. {}", link, why))
+    headers = ["schedule", "state", "when", "next run", "last run"]
+    return _panel("Schedules", "django_celery_beat.periodictask", headers, rows)
+
+
+def _notifications(attention: list[SafeString]) -> dict[str, Any]:
+    now = timezone.now()
+    newest = Notification.objects.filter(created_at__gte=now - COUNTED_BACK).order_by()
+    counts = dict(newest.values_list("status").annotate(Count("pk")))
+    model = "notifications.notification"
+    rows: list[Row] = [
+        [_link(status.label, f"{_list_of(model)}?{urlencode({'status__exact': status})}"), counts.get(status, 0)]
+        for status in Status
+    ]
+    if failed := counts.get(Status.FAILED, 0):
+        url = f"{_list_of(model)}?{urlencode({'status__exact': Status.FAILED})}"
+        attention.append(_link(f"{failed} of the last 24 hours' notifications failed.", url))
+    stuck = Notification.objects.filter(
+        status__in=OPEN_STATUSES, available_at__lt=now - WAITS_TOO_LONG, starts_at__gt=now
+    )
+    if stuck.exists():
+        url = f"{_list_of(model)}?{urlencode({'status__exact': Status.PENDING})}"
+        attention.append(_link("Notifications wait for more than an hour: is a worker running?", url))
+    return _panel("Notifications planned in the last 24 hours", model, ["status", "number"], rows)
+
+
+def _panel(title: str, model: str, headers: list[str], rows: list[Row]) -> dict[str, Any]:
+    return {"title": title, "url": _list_of(model), "table": {"headers": headers, "rows": rows}}
+
+
+def _label(text: str, colours: dict[str, str]) -> SafeString:
+    return render_to_string("unfold/helpers/label.html", {"text": text, "type": colours[text]})
+
+
+def _link(text: str, url: str) -> SafeString:
+    return format_html('<a class="text-link" href="{}">{}</a>', url, text)
+
+
+def _list_of(model: str) -> str:
+    return reverse(f"admin:{model.replace('.', '_')}_changelist")
+
+
+def _may_view(request: HttpRequest, model: str) -> bool:
+    app, name = model.split(".")
+    user = request.user
+    return bool(user.has_perm(f"{app}.view_{name}") or user.has_perm(f"{app}.change_{name}"))
