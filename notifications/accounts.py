@@ -10,8 +10,9 @@ from django.db.models.signals import post_save
 from django.http import HttpRequest
 from django.utils import timezone
 
+from notifications.channels.email import Email
 from notifications.middleware import browser_zone
-from notifications.models import Channel, ChannelKind, Preference
+from notifications.models import Channel, Preference
 
 
 def connect() -> None:
@@ -42,7 +43,7 @@ def verify_channel(email_address: EmailAddress, **_: Any) -> None:
     now = timezone.now()
     Channel.objects.update_or_create(
         user=email_address.user,
-        kind=ChannelKind.EMAIL,
+        kind=Email.kind,
         address=email_address.email,
         defaults={"verified_at": now, "disabled_at": None, "disabled_reason": ""},
     )
@@ -50,8 +51,8 @@ def verify_channel(email_address: EmailAddress, **_: Any) -> None:
 
 def follow_new_address(user: User, to_email_address: EmailAddress, **_: Any) -> None:
     """The account's address is the one that reminders go to: any other is forgotten."""
-    Channel.objects.filter(user=user, kind=ChannelKind.EMAIL).exclude(address=to_email_address.email).delete()
+    Channel.objects.filter(user=user, kind=Email.kind).exclude(address=to_email_address.email).delete()
 
 
 def forget_address(user: User, email_address: EmailAddress, **_: Any) -> None:
-    Channel.objects.filter(user=user, kind=ChannelKind.EMAIL, address=email_address.email).delete()
+    Channel.objects.filter(user=user, kind=Email.kind, address=email_address.email).delete()

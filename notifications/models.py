@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from contests.models import Contest, Platform
+from notifications.channels import CHANNELS
 
 SHORTEST_LEAD = timedelta(minutes=10)
 LONGEST_LEAD = timedelta(hours=168)
@@ -98,8 +99,9 @@ class Preference(models.Model):
         return ZoneInfo(self.time_zone)
 
 
-class ChannelKind(models.TextChoices):
-    EMAIL = "email", "mail"
+def channel_kinds() -> list[tuple[str, str]]:
+    """Asked each time, so that a new kind is no change of the table."""
+    return [(kind, channel.title) for kind, channel in CHANNELS.items()]
 
 
 class ChannelQuerySet(models.QuerySet["Channel"]):
@@ -111,7 +113,7 @@ class Channel(models.Model):
     """A verified address of a member, and how the last delivery to it went."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="channels")
-    kind = models.CharField(max_length=16, choices=ChannelKind)
+    kind = models.CharField(max_length=16, choices=channel_kinds)
     address = models.CharField(max_length=320)
     verified_at = models.DateTimeField(null=True, blank=True)
     disabled_at = models.DateTimeField(null=True, blank=True)
@@ -157,7 +159,9 @@ class Notification(models.Model):
     new one, because `starts_at` is the start it speaks of.
     """
 
-    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="notifications")
+    channel = models.ForeignKey(
+        Channel, on_delete=models.CASCADE, related_name="notifications", db_index=False
+    )  # the unique constraint begins with it
     contest = models.ForeignKey(Contest, on_delete=models.SET_NULL, null=True, related_name="notifications")
     contest_name = models.CharField(max_length=500, help_text="Kept for when the contest is no longer.")
     kind = models.CharField(max_length=16, choices=NotificationKind)

@@ -10,7 +10,8 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from contests.models import Contest, Platform
-from notifications.models import Channel, ChannelKind, Notification, NotificationKind, Preference, default_platforms
+from notifications.channels.email import Email
+from notifications.models import Channel, Notification, NotificationKind, Preference, default_platforms
 
 
 class _ContestFactory(factory.django.DjangoModelFactory):
@@ -62,7 +63,7 @@ class _MemberFactory(_UserFactory):
     def verified(self: User, create: bool, extracted: bool | None, **_: Any) -> None:
         if extracted is not False:
             EmailAddress.objects.create(user=self, email=self.email, verified=True, primary=True)
-            Channel.objects.create(user=self, kind=ChannelKind.EMAIL, address=self.email, verified_at=timezone.now())
+            Channel.objects.create(user=self, kind=Email.kind, address=self.email, verified_at=timezone.now())
 
 
 class _StaffFactory(_MemberFactory):
@@ -105,6 +106,6 @@ def make_members(count: int, **wishes: Any) -> None:
     )
     Preference.objects.bulk_create([Preference(user=user, **wishes) for user in users], batch_size=5_000)
     Channel.objects.bulk_create(
-        [Channel(user=user, kind=ChannelKind.EMAIL, address=user.email, verified_at=now) for user in users],
+        [Channel(user=user, kind=Email.kind, address=user.email, verified_at=now) for user in users],
         batch_size=5_000,
     )

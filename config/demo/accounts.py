@@ -6,7 +6,8 @@ from allauth.account.models import EmailAddress
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from notifications.models import Channel, ChannelKind, Preference
+from notifications.channels.email import Email
+from notifications.models import Channel, Preference
 
 PASSWORD = "contest-time"
 
@@ -23,7 +24,7 @@ def make() -> None:
     for name, wishes in WISHES.items():
         user = User.objects.create_user(name, f"{name}@example.org", PASSWORD)
         Preference.objects.filter(user=user).update(**wishes)
-        Channel.objects.create(user=user, kind=ChannelKind.EMAIL, address=user.email, verified_at=timezone.now())
+        Channel.objects.create(user=user, kind=Email.kind, address=user.email, verified_at=timezone.now())
     EmailAddress.objects.bulk_create(
         [EmailAddress(user=user, email=user.email, verified=True, primary=True) for user in User.objects.all()]
     )

@@ -51,6 +51,8 @@ class Channel(ABC):
     """A way to reach people. Used as a context manager, so that a connection is kept for many messages."""
 
     kind: ClassVar[str]
+    title: ClassVar[str]
+    """What people call it."""
 
     def __enter__(self) -> Self:
         return self

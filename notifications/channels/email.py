@@ -19,6 +19,7 @@ ABOUT_US = re.compile(r"^\s*5\.7\.")
 
 class Email(Channel):
     kind: ClassVar[str] = "email"
+    title: ClassVar[str] = "mail"
 
     def __init__(self) -> None:
         self._connection = get_connection()
