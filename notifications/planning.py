@@ -81,7 +81,7 @@ WITH judged AS (
             WHEN channel.disabled_at IS NOT NULL THEN concat('The channel is off: ', channel.disabled_reason)
             WHEN NOT preference.active THEN 'The member was not seen for 180 days.'
             WHEN preference.paused THEN 'Reminders are paused.'
-            WHEN NOT (contest.platform_id = ANY (preference.platforms) AND {_WANTED}) 
+            WHEN NOT (contest.platform_id = ANY (preference.platforms) AND {_WANTED})
                 THEN 'The member no longer wants it.'
             ELSE ''
         END AS reason
