@@ -188,8 +188,8 @@ def validate_expression(expression: str) -> None:
 def _celery_fields(expression: str) -> dict[str, str]:
     """The fields as Celery reads them: there Sunday is 0, in cron it is 7 as well."""
     fields = dict(zip(FIELDS, expression.split(), strict=True))
-    days = CronSim(expression, timezone.now()).weekdays
-    if 7 in days:
+    if "7" in fields["day_of_week"]:
         # The pairs among them, as of 5#2, are nothing that Celery knows in any spelling.
+        days = CronSim(expression, timezone.now()).weekdays
         fields["day_of_week"] = ",".join(sorted({str(day % 7) if isinstance(day, int) else str(day) for day in days}))
     return fields
