@@ -70,7 +70,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # PeriodicTask i
     zone = forms.ChoiceField(
         label="Time zone",
         initial="UTC",
-        choices=lambda: [(name, name) for name in sorted(available_timezones())],
+        choices=[(name, name) for name in sorted(available_timezones())],
         widget=UnfoldAdminSelectWidget,
         help_text="The zone in which the expression is read.",
     )

@@ -4,6 +4,7 @@ import inspect
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -98,7 +99,8 @@ def is_late(task: PeriodicTask, now: datetime) -> bool:
     return expected is not None and expected < now - LATE_AFTER
 
 
-def jobs() -> dict[str, str]:
+@cache
+def jobs() -> Mapping[str, str]:
     """What can be scheduled: the tasks' names, and the first lines of what they say of themselves."""
     current_app.loader.import_default_modules()
     tasks = {name: task for name, task in sorted(current_app.tasks.items()) if not name.startswith("celery.")}

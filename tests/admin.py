@@ -55,7 +55,7 @@ class Page:
         assert value is not None
         return " ".join(value.get_text(" ").split())
 
-    def submit(self, button: str = "_save", **changes: Any) -> "Page":
+    def submit(self, button: str = "_save", /, **changes: Any) -> "Page":
         """Send the page's form with what it came with, but for `changes`; None unticks or leaves out."""
         (form,) = self.soup.select("#content-main form[method=post], form#changelist-form")[:1]
         values: dict[str, Any] = {**_values_of(form), **changes, button: "1"}
