@@ -1,0 +1,313 @@
+"""Preferences, channels and notifications in Django admin: Bob is staff, Alice is a member."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from contests.models import Platform
+from notifications.admin import PreferenceAdmin
+from notifications.models import Channel, Notification, Preference, Status
+from tests.admin import Page, staff_with
+from tests.factories import ContestFactory, MemberFactory, NotificationFactory, StaffFactory
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+PREFERENCES = "/admin/notifications/preference/"
+CHANNELS = "/admin/notifications/channel/"
+NOTIFICATIONS = "/admin/notifications/notification/"
+
+
+@pytest.fixture
+def staff(client: Client) -> Client:
+    client.force_login(StaffFactory(username="bob"))
+    return client
+
+
+@pytest.fixture
+def alice() -> User:
+    return MemberFactory(username="alice", email="alice@example.org")
+
+
+def page_of(row: Any) -> str:
+    return reverse(f"admin:{row._meta.label_lower.replace('.', '_')}_change", args=[row.pk])
+
+
+def stored(row: Any) -> Any:
+    return type(row)._default_manager.get(pk=row.pk)
+
+
+def test_the_list_says_what_each_member_wants(staff: Client, alice: User) -> None:
+    wishes = {"platforms": ["leetcode", "atcoder"], "lead_minutes": [15, 1440, 90], "time_zone": "Asia/Kolkata"}
+    Preference.objects.filter(user=alice).update(last_seen_at=NOW, **wishes)
+    row = Page(staff, PREFERENCES).row("alice")
+    assert row == {
+        "user": "alice",
+        "address": "alice@example.org",
+        "reminders": "on",
+        "platforms": "atcoder, leetcode",
+        "lead times": "24 h, 1 h 30 min, 15 min",
+        "time zone": "Asia/Kolkata",
+        "last seen at": "2026-11-22 12:00 UTC",
+    }
+
+
+@pytest.mark.parametrize(
+    ("wishes", "state"),
+    [({}, "on"), ({"paused": True}, "paused"), ({"active": False}, "inactive"), ({"platforms": []}, "on")],
+)
+def test_the_list_says_who_gets_no_reminders(staff: Client, wishes: dict[str, Any], state: str) -> None:
+    MemberFactory(username="alice", **{f"preference__{name}": value for name, value in wishes.items()})
+    assert Page(staff, PREFERENCES).row("alice")["reminders"] == state
+
+
+def test_preferences_are_edited_as_on_the_members_own_page(staff: Client, alice: User) -> None:
+    page = Page(staff, page_of(alice.preference))
+    assert page.texts("label:has(input[name=platforms]:checked)") == ["AtCoder", "CodeChef", "Codeforces", "LeetCode"]
+    page.submit(
+        platforms=["leetcode", "codeforces"],
+        usual_leads=["60", "15"],
+        other_leads="45 min, 1 day",
+        time_zone="Asia/Tokyo",
+        trainings="on",
+        paused="on",
+        active=None,
+    )
+    preference = stored(alice.preference)
+    assert set(preference.platforms) == {"codeforces", "leetcode"}
+    assert preference.lead_minutes == [1440, 60, 45, 15]
+    assert preference.time_zone == "Asia/Tokyo"
+    assert (preference.trainings, preference.paused, preference.active) == (True, True, False)
+
+
+def test_saving_without_a_change_changes_nothing(staff: Client) -> None:
+    wishes = {"platforms": ["atcoder"], "lead_minutes": [10080, 100, 10], "time_zone": "Europe/Lisbon"}
+    alice = MemberFactory(**{f"preference__{name}": value for name, value in wishes.items()})
+    before = Preference.objects.values().get(user=alice)
+    page = Page(staff, page_of(alice.preference)).submit()
+    assert "was changed successfully" in page.messages[0]
+    assert Preference.objects.values().get(user=alice) == before
+
+
+@pytest.mark.parametrize(
+    ("wishes", "field", "says"),
+    [
+        ({"platforms": ["topcoder"]}, "platforms", "Select a valid choice. topcoder is not one"),
+        ({"usual_leads": None}, "usual_leads", "Choose at least one lead time."),
+        ({"usual_leads": ["61"]}, "usual_leads", "Select a valid choice. 61 is not one"),
+        ({"other_leads": "9 min"}, "other_leads", "“9 min” is too short: a lead time is at least 10 minutes."),
+        ({"other_leads": "169 h"}, "other_leads", "“169 h” is too long: a lead time is at most 168 hours"),
+        ({"other_leads": "soon"}, "other_leads", "“soon” is not a length of time"),
+        (
+            {"other_leads": ", ".join(f"{lead} min" for lead in range(20, 30))},
+            "usual_leads",
+            "Choose at most 10 lead times.",
+        ),
+        ({"time_zone": "Mars/Olympus"}, "time_zone", "Select a valid choice. Mars/Olympus is not one"),
+    ],
+)
+def test_what_a_member_could_not_ask_for_staff_cannot_either(
+    staff: Client, alice: User, wishes: dict[str, Any], field: str, says: str
+) -> None:
+    before = Preference.objects.values().get(user=alice)
+    page = Page(staff, page_of(alice.preference)).submit(**wishes)
+    assert list(page.errors) == [field]
+    assert page.errors[field][0].startswith(says)
+    assert page.errors[field][0] in page.text
+    assert Preference.objects.values().get(user=alice) == before
+
+
+def test_a_lead_time_that_is_given_twice_counts_once(staff: Client, alice: User) -> None:
+    Page(staff, page_of(alice.preference)).submit(usual_leads=["60"], other_leads="1 h, 60 min")
+    assert stored(alice.preference).lead_minutes == [60]
+
+
+def test_editing_keeps_that_the_member_was_here_meanwhile(
+    staff: Client, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = PreferenceAdmin.save_form
+
+    def after_a_visit(*args: Any, **kwargs: Any) -> Any:
+        Preference.objects.filter(user=alice).update(last_seen_at=NOW, trainings=True)
+        return read(*args, **kwargs)
+
+    monkeypatch.setattr(PreferenceAdmin, "save_form", after_a_visit)
+    Page(staff, page_of(alice.preference)).submit(paused="on")
+    preference = stored(alice.preference)
+    assert (preference.last_seen_at, preference.trainings, preference.paused) == (NOW, True, True)
+
+
+def test_preferences_come_and_go_with_the_account_alone(staff: Client, alice: User) -> None:
+    assert staff.get(f"{PREFERENCES}add/").status_code == 403
+    assert staff.get(f"{PREFERENCES}{alice.pk}/delete/").status_code == 403
+
+
+def test_a_channel_is_turned_off_with_a_reason_and_on_again(staff: Client, alice: User) -> None:
+    channel = alice.channels.get()
+    Page(staff, page_of(channel)).submit(on=None)
+    off = stored(channel)
+    assert off.disabled_at is not None
+    assert off.disabled_reason == "Turned off by the staff."
+    assert Page(staff, CHANNELS).row("alice@example.org")["state"] == "off"
+
+    Page(staff, page_of(channel)).submit()
+    assert stored(channel).disabled_at == off.disabled_at
+
+    Page(staff, page_of(channel)).submit(on="on")
+    assert (stored(channel).disabled_at, stored(channel).disabled_reason) == (None, "")
+    assert Page(staff, CHANNELS).row("alice@example.org")["state"] == "on"
+
+
+def test_nothing_else_of_a_channel_is_edited(staff: Client, alice: User) -> None:
+    channel = alice.channels.get()
+    before = list(Channel.objects.values())
+    Page(staff, page_of(channel)).submit(address="eve@example.org", user="1", verified_at_0="2026-01-01")
+    assert list(Channel.objects.values()) == before
+    assert staff.get(f"{CHANNELS}add/").status_code == 403
+    assert staff.get(f"{CHANNELS}{channel.pk}/delete/").status_code == 403
+
+
+def test_the_list_of_channels_says_how_each_one_is(staff: Client, alice: User) -> None:
+    Channel.objects.create(user=alice, kind="email", address="new@example.org")
+    alice.channels.filter(address="alice@example.org").update(last_error="550 " + "no such user " * 20)
+    page = Page(staff, CHANNELS)
+    assert page.row("new@example.org")["state"] == "not verified"
+    assert len(page.row("alice@example.org")["last error"]) == 100
+    assert Page(staff, f"{CHANNELS}?disabled_at__isempty=0").rows == 0
+
+
+def test_the_newest_notifications_come_first_and_say_how_they_went(staff: Client, alice: User) -> None:
+    channel = alice.channels.get()
+    for status in Status:
+        NotificationFactory(
+            channel=channel, contest_name=f"Of {status}", status=status, lead_minutes=90, due_at=NOW, error="550 " * 50
+        )
+    page = Page(staff, NOTIFICATIONS)
+    assert page.texts("#result_list .field-state") == list(reversed(Status.values))
+    row = page.row("Of failed")
+    assert (row["address"], row["lead time"], row["due at"]) == (
+        "alice@example.org",
+        "1 h 30 min",
+        "2026-11-22 12:00 UTC",
+    )
+    assert len(row["error"]) <= 80
+    assert Page(staff, page_of(Notification.objects.get(status="failed"))).told("Error") == ("550 " * 50).strip()
+
+
+def test_a_notification_outlives_its_contest(staff: Client) -> None:
+    notification = NotificationFactory(contest_name="<b>Gone</b> " + "長い" * 200)
+    Notification.objects.update(contest=None)
+    assert Page(staff, NOTIFICATIONS).row("<b>Gone</b>")["contest"].endswith("…")
+    assert Page(staff, page_of(notification)).told("Contest name") == notification.contest_name
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("?q=alice", {"Round A"}),
+        ("?q=ALICE@example", {"Round A"}),
+        ("?q=charlie", {"Round C"}),
+        ("?q=round", {"Round A", "Round C"}),
+        ("?q=round+c", {"Round C"}),
+        ("?q=%20", {"Round A", "Round C"}),
+        ("?q=nobody", set()),
+        ("?q=100%25", set()),
+        ("?status__exact=failed", {"Round C"}),
+        ("?status__exact=failed&q=alice", set()),
+        ("?channel__kind__exact=email", {"Round A", "Round C"}),
+        ("?contest__platform__code__exact=atcoder", {"Round C"}),
+        ("?due_at_from=2026-11-22&due_at_to=2026-11-22", {"Round A"}),
+        ("?_facets=True", {"Round A", "Round C"}),
+    ],
+)
+def test_notifications_are_found_by_member_address_and_contest(
+    staff: Client, alice: User, query: str, found: set[str]
+) -> None:
+    charlie = MemberFactory(username="charlie", email="chuck@example.org")
+    NotificationFactory(
+        channel=alice.channels.get(), contest=ContestFactory(name="Round A"), due_at=NOW.replace(hour=23, minute=59)
+    )
+    NotificationFactory(
+        channel=charlie.channels.get(),
+        contest=ContestFactory(name="Round C", platform="atcoder"),
+        status=Status.FAILED,
+        due_at=NOW + timedelta(days=1),
+    )
+    assert set(Page(staff, NOTIFICATIONS + query).texts("#result_list .field-what")) == found
+
+
+def test_notifications_are_only_looked_at(staff: Client) -> None:
+    notification = NotificationFactory()
+    assert staff.post(page_of(notification), {"status": "sent"}).status_code == 403
+    assert staff.get(f"{NOTIFICATIONS}add/").status_code == 403
+    assert staff.get(f"{NOTIFICATIONS}{notification.pk}/delete/").status_code == 403
+
+
+def test_the_search_reads_no_text_of_notifications_and_nothing_is_counted_twice(staff: Client) -> None:
+    """They may be millions; contests and channels are few."""
+    NotificationFactory()
+    with CaptureQueriesContext(connection) as captured:
+        Page(staff, f"{NOTIFICATIONS}?q=round")
+    about = [query["sql"] for query in captured if 'FROM "notifications_notification"' in query["sql"]]
+    assert len([sql for sql in about if sql.startswith("SELECT COUNT")]) == 1
+    assert len(about) == 2
+    for sql in about:
+        assert "LIKE UPPER('%round%')" in sql
+        assert '"contest_name"' not in sql.partition(" WHERE ")[2]
+
+
+def test_notifications_come_in_the_order_of_an_index_and_no_column_offers_another(staff: Client) -> None:
+    NotificationFactory()
+    with CaptureQueriesContext(connection) as captured:
+        Page(staff, NOTIFICATIONS)
+    (rows,) = (query["sql"] for query in captured if '"notifications_notification"."error"' in query["sql"])
+    assert rows.endswith('ORDER BY "notifications_notification"."id" DESC')
+    assert not Page(staff, NOTIFICATIONS).soup.select("#result_list th a[href*='o=']")
+
+
+@pytest.mark.parametrize("path", [PREFERENCES, CHANNELS, NOTIFICATIONS])
+def test_the_lists_take_as_many_queries_for_many_rows_as_for_few(staff: Client, path: str) -> None:
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            assert Page(staff, path).rows
+        return len(captured)
+
+    NotificationFactory()
+    queries()
+    few = queries()
+    for _ in range(10):
+        NotificationFactory()
+    assert queries() == few
+    assert few <= 8
+
+
+def test_a_list_that_is_not_narrowed_says_how_many_there_are_and_offers_no_way_to_see_all(staff: Client) -> None:
+    NotificationFactory()
+    assert "Show all" not in Page(staff, NOTIFICATIONS).text
+    assert "Show all" in Page(staff, f"{NOTIFICATIONS}?q=nobody").text
+
+
+def test_an_empty_list_says_so_in_a_sentence_that_fits(staff: Client) -> None:
+    assert "There are no notifications yet." in Page(staff, NOTIFICATIONS).text
+    assert "Nothing matches." in Page(staff, f"{NOTIFICATIONS}?q=nobody").text
+
+
+def test_staff_who_may_only_look_see_wishes_and_channels_and_change_nothing(client: Client, alice: User) -> None:
+    client.force_login(staff_with("view_preference", "view_channel", "view_notification"))
+    page = Page(client, page_of(alice.preference))
+    assert page.told("Platforms") == ", ".join(sorted(Platform.objects.values_list("code", flat=True)))
+    assert page.told("Lead times") == "24 h, 1 h"
+    channel = alice.channels.get()
+    assert Page(client, page_of(channel)).told("Address") == "alice@example.org"
+    Page(client, page_of(NotificationFactory(channel=channel)))
+
+    assert client.post(page_of(alice.preference), {"paused": "on"}).status_code == 403
+    assert client.post(page_of(channel), {}).status_code == 403
+    assert not stored(alice.preference).paused
+    assert stored(channel).disabled_at is None
