@@ -81,7 +81,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 def add_to(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """What the first page shows besides; of each part only what this member of staff may see."""
-    attention: list[SafeString] = []
+    attention: list[str] = []
     parts = {
         "contests.platform": _platforms,
         "django_celery_beat.periodictask": _schedules,
@@ -91,7 +91,7 @@ def add_to(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     return {**context, "attention": attention, "panels": panels}
 
 
-def _platforms(attention: list[SafeString]) -> dict[str, Any]:
+def _platforms(attention: list[str]) -> dict[str, Any]:
     now = timezone.now()
     upcoming = Q(contests__in=Contest.objects.upcoming(now))
     rows: list[Row] = []
@@ -106,11 +106,11 @@ def _platforms(attention: list[SafeString]) -> dict[str, Any]:
     return _panel("Platforms", "contests.platform", headers, rows)
 
 
-def _schedules(attention: list[SafeString]) -> dict[str, Any]:
+def _schedules(attention: list[str]) -> dict[str, Any]:
     now = timezone.now()
     rows: list[Row] = []
     if not settings.SCHEDULING_ENABLED:
-        attention.append(format_html("Scheduling is turned off by SCHEDULING_ENABLED: nothing below runs by itself."))
+        attention.append("Scheduling is turned off by SCHEDULING_ENABLED: nothing below runs by itself.")
     for schedule in PeriodicTask.objects.select_related("crontab", "interval", "solar", "clocked").order_by("name"):
         state = state_of(schedule)
         link = _link(schedule.name, reverse("admin:django_celery_beat_periodictask_change", args=[schedule.pk]))
@@ -124,7 +124,7 @@ def _schedules(attention: list[SafeString]) -> dict[str, Any]:
     return _panel("Schedules", "django_celery_beat.periodictask", headers, rows)
 
 
-def _notifications(attention: list[SafeString]) -> dict[str, Any]:
+def _notifications(attention: list[str]) -> dict[str, Any]:
     now = timezone.now()
     newest = Notification.objects.filter(created_at__gte=now - COUNTED_BACK).order_by()
     counts = dict(newest.values_list("status").annotate(Count("pk")))
