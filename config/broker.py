@@ -8,8 +8,8 @@ from config.environment import PGMQ_IN_THE_SAME_DATABASE, database_url
 VISIBILITY_TIMEOUT = 900
 """Seconds after which a message that nobody confirmed is delivered again; longer than any job may take."""
 
-PATIENCE = 5
-"""Seconds to wait for a broker that does not answer: whoever publishes has something else to do."""
+PATIENCE = 4
+"""Seconds to wait for an answer, as Celery does while it connects: whoever publishes has other things to do."""
 
 
 def settings_for(url: str, database: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -7,14 +7,22 @@ from celery import Celery, signals
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-app = Celery("codenotify")
+
+class App(Celery):
+    def send_task(self, *args: Any, **options: Any) -> Any:
+        """Publish a job; what RabbitMQ does not confirm in time, as when its memory is full, has failed."""
+        return super().send_task(*args, **{"confirm_timeout": self.conf.broker_connection_timeout, **options})
+
+
+app = App("codenotify")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 
+@signals.before_task_publish.connect
 @signals.celeryd_init.connect
 def start_the_embedded_database(**_: Any) -> None:
-    """A worker reads its broker before it touches Django's connection, and both may be the embedded server."""
+    """The broker may be asked before Django's connection is made, and both may be the embedded server."""
     from config import database
 
     database.ensure_running()

@@ -117,6 +117,7 @@ CELERY_BROKER_URL, CELERY_BROKER_TRANSPORT_OPTIONS = broker.settings_for(
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # `celery inspect` needs a reply queue whose name is too long for PGMQ, so nobody may wait for one.
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = not CELERY_BROKER_URL.startswith("pgmq://")
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0}  # a connection may have died unnoticed
 CELERY_TASK_DEFAULT_QUEUE = "codenotify"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -136,24 +137,26 @@ def postgresql() -> Iterator[PostgreSQL]:
 # --- Redis and RabbitMQ --------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
 class Broker:
-    """Its URL, and the id of its process."""
+    """`pid` is the id of its process group too."""
 
-    def __init__(self, url: str, pid: int) -> None:
-        self.url, self.pid = url, pid
+    url: str
+    port: int
+    pid: int
 
 
 @contextmanager
-def redis() -> Iterator[Broker]:
+def redis(port: int | None = None) -> Iterator[Broker]:
     program = shutil.which("redis-server")
     if not program:
         pytest.skip("no redis-server (Debian: apt install redis-server)")
     with own_directory() as directory:
-        port = free_port()
+        port = port or free_port()
         options = ("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--requirepass", "p@ss/word")
         with running(program, *options, directory=directory) as pid:
             eventually(lambda: listens(port), within=30, what="the start of Redis")
-            yield Broker(f"redis://:{quote('p@ss/word', safe='')}@127.0.0.1:{port}/1", pid)
+            yield Broker(f"redis://:{quote('p@ss/word', safe='')}@127.0.0.1:{port}/1", port, pid)
 
 
 @contextmanager
@@ -188,4 +191,4 @@ def rabbitmq() -> Iterator[Broker]:
             )
         )
         eventually(lambda: listens(port), within=60, what="the start of RabbitMQ")
-        yield Broker(f"amqp://guest:guest@127.0.0.1:{port}//", pid)
+        yield Broker(f"amqp://guest:guest@127.0.0.1:{port}//", port, pid)
