@@ -165,7 +165,8 @@ def settings_for(url: str) -> dict[str, Any]:
 
 def through_django(url: str, query: str = "SELECT 1") -> Any:
     """What a query says over a connection made as Django makes it."""
-    connection = DatabaseWrapper({**connections.settings["default"], **settings_for(url)})
+    # An alias of its own: Django keeps one pool for each.
+    connection = DatabaseWrapper({**connections.settings["default"], **settings_for(url)}, alias="probe")
     try:
         with connection.cursor() as cursor:
             cursor.execute(query)
