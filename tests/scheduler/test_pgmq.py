@@ -167,6 +167,7 @@ def through_django(url: str, query: str = "SELECT 1") -> Any:
     """What a query says over a connection made as Django makes it."""
     # An alias of its own: Django keeps one pool for each.
     connection = DatabaseWrapper({**connections.settings["default"], **settings_for(url)}, alias="probe")
+    connections["probe"] = connection
     try:
         with connection.cursor() as cursor:
             cursor.execute(query)
@@ -174,6 +175,7 @@ def through_django(url: str, query: str = "SELECT 1") -> Any:
     finally:
         connection.close()
         connection.close_pool()
+        del connections["probe"]
 
 
 def through_the_broker(url: str, query: str = "SELECT 1") -> Any:
