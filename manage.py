@@ -14,7 +14,10 @@ def main() -> None:
         sys.exit(f"{error}. Install CodeNotify with `make install` and run it with .venv/bin/python.")
     # A command that is asked to end does so properly: what it began is undone, what it started is stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
 
 
 if __name__ == "__main__":

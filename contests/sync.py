@@ -2,9 +2,10 @@
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from queue import SimpleQueue
+from threading import Thread
 from time import monotonic
 from typing import Any
 
@@ -103,12 +104,15 @@ def sync(
 
 
 def _fetch_all(codes: Sequence[str]) -> Iterable[tuple[str, Listing | Exception, float]]:
-    """Each platform's listing, or why there is none, and the seconds it took; in the order in which they come."""
-    if not codes:
-        return
-    with ThreadPoolExecutor(max_workers=len(codes), thread_name_prefix="sync") as pool:
-        for future in as_completed([pool.submit(_fetch, code) for code in codes]):
-            yield future.result()
+    """Each platform's listing, or why there is none, and the seconds it took; in the order in which they come.
+
+    In threads that nobody waits for who interrupts this process.
+    """
+    fetched: SimpleQueue[tuple[str, Listing | Exception, float]] = SimpleQueue()
+    for code in codes:
+        Thread(target=lambda code: fetched.put(_fetch(code)), args=(code,), name=f"sync {code}", daemon=True).start()
+    for _ in codes:
+        yield fetched.get()
 
 
 def _fetch(code: str) -> tuple[str, Listing | Exception, float]:
