@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -40,9 +39,10 @@ class Renderer:
     def __init__(self) -> None:
         self._rendered: dict[tuple[object, ...], tuple[str, str, str]] = {}
 
-    def message(self, identity: UUID, notifications: Sequence[Notification]) -> Message:
-        """The message that carries these notifications, which share one channel."""
-        channel = notifications[0].channel
+    def message(self, notifications: Sequence[Notification]) -> Message:
+        """The message that carries these notifications, which share one channel and the message's identity."""
+        channel, identity = notifications[0].channel, notifications[0].message
+        assert identity is not None
         zone = channel.user.preference.zone
         contests = list(dict.fromkeys(item.contest for item in notifications if item.contest is not None))
         key = (zone.key, *(contest.pk for contest in contests))

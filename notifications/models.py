@@ -96,7 +96,8 @@ class Preference(models.Model):
 
     @property
     def zone(self) -> ZoneInfo:
-        return ZoneInfo(self.time_zone)
+        """UTC where the system does not know the zone, or does not know it any more."""
+        return ZoneInfo(self.time_zone if self.time_zone in time_zones() else "UTC")
 
 
 def channel_kinds() -> list[tuple[str, str]]:

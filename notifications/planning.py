@@ -5,7 +5,7 @@ No loop over members, in any process, ever.
 
 from datetime import datetime
 
-from django.db import connection
+from django.db import IntegrityError, connection
 
 from notifications.models import LONGEST_LEAD
 
@@ -51,26 +51,14 @@ _OPEN = """(
             OR (notification.status = 'skipped' AND notification.starts_at > %(now)s)
         )"""
 
+# It passes over what another transaction holds at this moment: that one decides, and nobody waits in a circle.
 _SETTLE = f"""
 WITH judged AS (
-    SELECT
-        notification.id,
-        CASE
-            WHEN notification.starts_at <= %(now)s THEN 'expired'
-            WHEN verdict.reason <> '' THEN 'skipped'
-            ELSE 'pending'
-        END AS status,
-        CASE
-            WHEN notification.starts_at <= %(now)s
-                THEN concat_ws(' ', 'The contest began before this could be sent.', nullif(notification.error, ''))
-            WHEN verdict.reason <> '' THEN verdict.reason
-            WHEN notification.status = 'pending' THEN notification.error
-            ELSE ''
-        END AS error
+    SELECT notification.id, verdict.status, verdict.error
     FROM notifications_notification notification
     JOIN notifications_channel channel ON channel.id = notification.channel_id
-    JOIN notifications_preference preference ON preference.user_id = channel.user_id
     JOIN auth_user member ON member.id = channel.user_id
+    LEFT JOIN notifications_preference preference ON preference.user_id = channel.user_id
     LEFT JOIN contests_contest contest ON contest.id = notification.contest_id
     CROSS JOIN LATERAL (
         SELECT CASE
@@ -81,23 +69,46 @@ WITH judged AS (
             WHEN channel.disabled_at IS NOT NULL THEN concat('The channel is off: ', channel.disabled_reason)
             WHEN NOT preference.active THEN 'The member was not seen for 180 days.'
             WHEN preference.paused THEN 'Reminders are paused.'
-            WHEN NOT (contest.platform_id = ANY (preference.platforms) AND {_WANTED})
+            WHEN (contest.platform_id = ANY (preference.platforms) AND {_WANTED}) IS NOT TRUE
                 THEN 'The member no longer wants it.'
             ELSE ''
-        END AS reason
-    ) verdict
+        END
+    ) unwanted (reason)
+    CROSS JOIN LATERAL (
+        SELECT
+            CASE
+                WHEN notification.starts_at <= %(now)s THEN 'expired'
+                WHEN unwanted.reason <> '' THEN 'skipped'
+                ELSE 'pending'
+            END,
+            CASE
+                WHEN notification.starts_at <= %(now)s
+                    THEN concat_ws(' ', 'The contest began before this could be sent.', nullif(notification.error, ''))
+                WHEN unwanted.reason <> '' THEN unwanted.reason
+                WHEN notification.status = 'pending' THEN notification.error
+                ELSE ''
+            END
+    ) verdict (status, error)
     WHERE {_OPEN}
+        AND (notification.status, notification.error) IS DISTINCT FROM (verdict.status, verdict.error)
+    FOR NO KEY UPDATE OF notification SKIP LOCKED
 ), settled AS (
     UPDATE notifications_notification notification
-    SET status = judged.status, error = judged.error, claim = NULL
+    SET status = judged.status,
+        error = judged.error,
+        claim = NULL,
+        -- Should it be told after all, then in a message of its own: the others of this one may have left meanwhile.
+        message = CASE WHEN judged.status = 'skipped' THEN NULL ELSE notification.message END
     FROM judged
     WHERE notification.id = judged.id
-        AND {_OPEN}
-        AND (notification.status, notification.error) IS DISTINCT FROM (judged.status, judged.error)
     RETURNING notification.status
 )
 SELECT status, count(*) FROM settled GROUP BY status
 """
+
+MANY = 1_000
+"""So many new rows, and the database is told what the table looks like now: the statements that follow choose their way
+by that, and the wrong one takes a hundred times as long."""
 
 
 def plan(now: datetime, until: datetime) -> int:
@@ -105,9 +116,23 @@ def plan(now: datetime, until: datetime) -> int:
 
     A reminder is due at the contest's start less the lead; one whose contest appeared inside the lead is due at once.
     """
+    tries = 3
+    while True:
+        try:
+            return _plan(now, until)
+        except IntegrityError:  # a member or a contest went away in this very moment
+            tries -= 1
+            if not tries:
+                raise
+
+
+def _plan(now: datetime, until: datetime) -> int:
     with connection.cursor() as cursor:
         cursor.execute(_PLAN, {"now": now, "until": until, "latest_start": until + LONGEST_LEAD})
-        return int(cursor.rowcount)
+        planned = int(cursor.rowcount)
+        if planned >= MANY:
+            cursor.execute("ANALYZE notifications_notification")
+    return planned
 
 
 def settle(now: datetime) -> dict[str, int]:

@@ -9,6 +9,9 @@ from notifications.dispatch import UNTIL_THE_NEXT_ROUND, dispatch
 
 logger = logging.getLogger(__name__)
 
+LONGEST_ROUND = timedelta(minutes=7)
+"""Well within the time limit of tasks (CELERY_TASK_SOFT_TIME_LIMIT): another round goes on where this one ends."""
+
 LOOK_AGAIN_AFTER = timedelta(minutes=2)
 """How soon a round follows one that left something behind, until the next one by the schedule."""
 
@@ -22,11 +25,13 @@ def dispatch_notifications(self: "Task[[], dict[str, Any]]") -> dict[str, Any]:
     """
     told = (self.request.headers or {}).get("next_run_at")
     next_round_at = datetime.fromisoformat(told) if told else timezone.now() + UNTIL_THE_NEXT_ROUND
-    report = dispatch(next_round_at=next_round_at)
+    report = dispatch(next_round_at=next_round_at, within=LONGEST_ROUND)
     for error in report.errors:
         logger.warning("A message did not leave: %s", error)
-    if report.total("postponed") and timezone.now() + LOOK_AGAIN_AFTER < next_round_at:
-        headers = {"next_run_at": next_round_at.isoformat()}
+    headers = {"next_run_at": next_round_at.isoformat()}
+    if report.unfinished:
+        self.apply_async(headers=headers)
+    elif report.total("postponed") and timezone.now() + LOOK_AGAIN_AFTER < next_round_at:
         self.apply_async(countdown=LOOK_AGAIN_AFTER.total_seconds(), headers=headers)
     return report.as_dict()
 

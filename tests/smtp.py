@@ -1,5 +1,6 @@
 """A real SMTP server for tests: it keeps the mails it was given, and refuses or hangs up as told."""
 
+import asyncio
 import email
 import email.policy
 import socket
@@ -11,13 +12,19 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 
 class Inbox:
-    """An aiosmtpd handler. `refuse` gets each recipient and may answer with an SMTP reply instead of taking it."""
+    """An aiosmtpd handler. `refuse` gets each recipient and may answer with an SMTP reply instead of taking it.
+
+    `mails_per_connection` are taken, then the server closes. A mail is taken after `delay` seconds.
+    """
 
     def __init__(self) -> None:
         self.port = 0
         self.mails: list[EmailMessage] = []
         self.recipients: list[str] = []
         self.connections = 0
+        self.handed_over: list[str] = []
+        self.mails_per_connection: int | None = None
+        self.delay: Callable[[str], float] = lambda address: 0.0
         self.refuse: Callable[[str], str | None] = lambda address: None
         self.refuse_data: Callable[[EmailMessage], str | None] = lambda mail: None
 
@@ -35,6 +42,16 @@ class Inbox:
         session.host_name = hostname
         return responses
 
+    async def handle_MAIL(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, mail_options: list[Any]
+    ) -> str:
+        taken = getattr(session, "taken", 0)
+        if taken == self.mails_per_connection:
+            return "421 4.7.0 Too many mails in this connection"
+        session.taken = taken + 1  # type: ignore[attr-defined]  # ours
+        envelope.mail_from = address
+        return "250 OK"
+
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, rcpt_options: list[Any]
     ) -> str:
@@ -47,6 +64,8 @@ class Inbox:
         content = envelope.content
         assert isinstance(content, bytes)
         mail = email.message_from_bytes(content, policy=email.policy.default)
+        self.handed_over += envelope.rcpt_tos
+        await asyncio.sleep(self.delay(envelope.rcpt_tos[0]))
         if reply := self.refuse_data(mail):
             return reply
         self.mails.append(mail)

@@ -1,11 +1,13 @@
 """The main job as its user runs it: real processes, a real broker, real HTTP and real SMTP."""
 
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from django.utils import timezone
 
@@ -131,6 +133,60 @@ def test_a_dispatch_that_is_killed_loses_nothing_and_repeats_only_what_was_in_fl
     assert installation.json("dispatch_notifications", EMAIL_URL=inbox.url)["sent"] == 0
 
 
+def test_a_dispatch_goes_on_when_the_database_hangs_up_on_it(
+    installation: Installation, world: World, inbox: Inbox
+) -> None:
+    """As at a restart: what was sent is recorded as soon as the database is back, and is not sent again."""
+    reset(installation)
+    installation.python(members(300))
+    installation.run("sync_contests")
+    inbox.delay = lambda address: 0.005
+    dispatch = installation.start("python", "manage.py", "dispatch_notifications", EMAIL_URL=inbox.url)
+    eventually(lambda: len(inbox.mails) > 20, what="the sending of the first mails")
+    with psycopg.connect(
+        host=str(installation.data_dir / "postgres"), user="postgres", dbname="codenotify"
+    ) as database:
+        database.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    assert len(inbox.mails) < 200, "it was in the middle of a batch"
+    assert dispatch.wait(60) == 0, installation.log()
+    assert len(inbox.recipients) == len(set(inbox.recipients)) == 300
+
+
+def test_ctrl_c_ends_a_dispatch_at_once_and_what_left_does_not_leave_again(
+    installation: Installation, world: World, inbox: Inbox
+) -> None:
+    reset(installation)
+    installation.python(members(300))
+    installation.run("sync_contests")
+    inbox.delay = lambda address: 0.005
+    dispatch = installation.start("python", "manage.py", "dispatch_notifications", EMAIL_URL=inbox.url)
+    eventually(lambda: len(inbox.mails) > 20, what="the sending of the first mails")
+    dispatch.send_signal(signal.SIGINT)
+    assert dispatch.wait(10) == 130
+    assert "Traceback" not in installation.log()
+    assert len(inbox.mails) < 300
+
+    installation.json("dispatch_notifications", EMAIL_URL=inbox.url)
+
+    assert len(set(inbox.recipients)) == 300
+    assert len(inbox.recipients) <= 301, "at most the mail that was on its way left twice"
+
+
+def test_ctrl_c_ends_a_sync_while_a_platform_does_not_answer(installation: Installation, world: World) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        sync = installation.start("python", "manage.py", "sync_contests", CODECHEF_URL=url)
+        silent.accept()
+        sync.send_signal(signal.SIGINT)
+        assert sync.wait(5) == 130
+    assert "Traceback" not in installation.log()
+
+
 def test_worker_and_beat_run_the_schedules_and_follow_an_edit(installation: Installation, world: World) -> None:
     """The default broker, PGMQ in the embedded database; the expressions are edited while both run."""
     reset(installation)
@@ -181,8 +237,6 @@ def test_up_starts_everything_and_ctrl_c_stops_it(installation: Installation, wo
 
 
 def test_a_taken_port_is_one_line(installation: Installation) -> None:
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

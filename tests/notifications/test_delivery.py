@@ -8,17 +8,23 @@ from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
+import time_machine
+from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
 from notifications import delivery, messages
-from notifications.channels import CHANNELS
+from notifications.channels import CHANNELS, email
+from notifications.channels.base import Message
+from notifications.channels.email import Email
 from notifications.delivery import deliver
 from notifications.dispatch import dispatch
 from notifications.messages import Renderer
-from notifications.models import Channel, Notification, Status
+from notifications.models import Channel, Notification, Preference, Status
+from notifications.planning import settle
+from tests.database import another_transaction
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory
 from tests.smtp import Inbox
 
@@ -174,7 +180,7 @@ def test_a_server_that_hung_up_is_called_again(inbox: Inbox) -> None:
         renderer = Renderer()
         for notification in batch:
             notification.message = uuid4()
-            channel.send(renderer.message(notification.message, [notification]))
+            channel.send(renderer.message([notification]))
             channel._connection.connection.sock.close()  # type: ignore[attr-defined]  # the wire is cut
     assert len(inbox.mails) == 2
 
@@ -189,14 +195,14 @@ def test_what_a_dead_process_had_claimed_is_sent_when_its_lease_is_over(inbox: I
     assert deliver("email").sent == 1
 
     (mail,) = inbox.mails
-    assert mail["Message-ID"] == f"<{claimed.notifications[0].message}@127.0.0.1>"
+    assert mail["Message-ID"] == f"<{claimed.messages[0][0].message}@127.0.0.1>"
 
 
 def test_an_outcome_whose_claim_was_lost_changes_nothing(inbox: Inbox) -> None:
     NotificationFactory()
     late = delivery._claim("email")
     assert late is not None
-    (notification,) = late.notifications
+    ((notification,),) = late.messages
     assert notification.message is not None
     Notification.objects.update(available_at=timezone.now())
     deliver("email")
@@ -213,28 +219,156 @@ def test_an_outcome_whose_claim_was_lost_changes_nothing(inbox: Inbox) -> None:
     assert Notification.objects.get().status == Status.SENT
 
 
-def test_a_batch_that_takes_too_long_lets_the_rest_go(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_whose_lease_runs_out_is_let_go_and_taken_anew(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(3):
-        MemberFactory()
+        NotificationFactory()
+    claims = []
+
+    def counted(kind: str, claim: Any = delivery._claim) -> Any:
+        claims.append(kind)
+        return claim(kind)
+
+    monkeypatch.setattr(delivery, "_claim", counted)
+    monkeypatch.setattr(delivery, "LEASE", timedelta(seconds=0.2))
+    inbox.delay = lambda address: 0.15
+
+    report = deliver("email")
+
+    assert (report.sent, report.postponed, report.unfinished) == (3, 0, False)
+    assert len(claims) > 2
+    assert len(inbox.handed_over) == 3, "nobody else took what was let go"
+    assert set(Notification.objects.values_list("attempts", flat=True)) == {1}
+
+
+def test_when_time_is_up_the_rest_is_left_to_another_round(inbox: Inbox) -> None:
+    for _ in range(3):
+        NotificationFactory()
+    inbox.delay = lambda address: 0.15
+
+    report = deliver("email", stop_at=time.monotonic() + 0.1)
+
+    assert (report.sent, report.postponed, report.unfinished) == (1, 0, True)
+    assert deliver("email").sent == 2
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit, SoftTimeLimitExceeded])
+def test_what_left_before_an_interruption_does_not_leave_again(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch, interruption: type[BaseException]
+) -> None:
+    for _ in range(4):
+        NotificationFactory()
+
+    class Interrupted(Email):
+        def _mail(self, message: Message) -> Any:
+            if len(inbox.mails) == 2:
+                raise interruption
+            return super()._mail(message)
+
+    monkeypatch.setitem(CHANNELS, "email", Interrupted)
+    with pytest.raises(interruption):
+        deliver("email")
+    monkeypatch.undo()
+
+    assert statuses() == {Status.SENT: 2, Status.PENDING: 2}
+    assert deliver("email").sent == 2
+    assert len(set(inbox.recipients)) == len(inbox.recipients) == 4
+
+
+def test_a_message_that_cannot_be_made_stops_no_other(inbox: Inbox) -> None:
+    contest = ContestFactory()
+    alice, bob = (NotificationFactory(contest=contest) for _ in range(2))
+    Preference.objects.filter(user=alice.channel.user).delete()
+
+    assert deliver("email").sent == 1
+
+    alice.refresh_from_db()
+    assert alice.status == Status.FAILED
+    assert "preference" in alice.error
+    assert inbox.recipients == [bob.channel.address]
+
+
+def test_a_member_in_a_zone_that_nobody_knows_any_more_is_told_in_utc(inbox: Inbox) -> None:
+    MemberFactory(preference__time_zone="US/Pacific-New")
     ContestFactory()
-    clock = iter([0.0, 1.0, 10_000.0, 10_000.0])
-
-    class Clock:
-        monotonic = staticmethod(lambda: next(clock))
-        sleep = time.sleep
-
-    monkeypatch.setattr(delivery, "time", Clock)
-    report = deliver_planned()
-    assert (report.sent, report.postponed) == (1, 2)
-    assert statuses() == {Status.SENT: 1, Status.PENDING: 2}
+    assert dispatch().total("sent") == 1
+    assert "(UTC)" in inbox.mails[0].get_body(("plain",)).get_content()  # type: ignore[union-attr]
 
 
-def deliver_planned() -> Any:
-    from notifications.planning import plan
+def test_a_machine_whose_clock_is_wrong_does_nothing_too_early(inbox: Inbox) -> None:
+    """Nothing is told early or taken for past, and nobody's lease for over."""
+    member = MemberFactory(preference__lead_minutes=[60])
+    soon = ContestFactory(starts_at=timezone.now() + timedelta(minutes=45))
+    ContestFactory(starts_at=timezone.now() + timedelta(hours=2))
+    NotificationFactory(contest=soon, channel=member.channels.get())
+    assert delivery._claim("email") is not None
 
-    now = timezone.now()
-    plan(now, now + timedelta(minutes=30))
-    return deliver("email")
+    with time_machine.travel(timezone.now() + timedelta(hours=1)):
+        report = dispatch()
+
+    assert (report.planned, report.total("sent"), report.expired) == (0, 0, 0)
+
+
+def test_a_server_that_takes_so_many_mails_and_closes_is_called_again(inbox: Inbox) -> None:
+    for _ in range(5):
+        NotificationFactory()
+    inbox.mails_per_connection = 2
+    assert deliver("email").sent == 5
+    assert inbox.connections == 3
+
+
+def test_a_mail_on_which_the_server_hangs_stops_no_other_and_is_not_sent_twice(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(email, "PATIENCE", 0.2)
+    contest = ContestFactory()
+    for name in ("slow", "alice", "bob"):
+        NotificationFactory(contest=contest, channel=MemberFactory(email=f"{name}@example.org").channels.get())
+    inbox.delay = lambda address: 0.5 * address.startswith("slow")
+
+    report = deliver("email")
+
+    assert (report.sent, report.postponed) == (2, 1)
+    assert inbox.handed_over.count("slow@example.org") == 1
+    waiting = Notification.objects.get(status=Status.PENDING)
+    assert (waiting.attempts, waiting.channel.address) == (1, "slow@example.org")
+
+
+def test_a_server_that_hangs_on_every_mail_is_down(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(email, "PATIENCE", 0.1)
+    for _ in range(5):
+        NotificationFactory()
+    inbox.delay = lambda address: 0.3
+
+    report = deliver("email")
+
+    assert (report.sent, report.postponed) == (0, 5)
+    assert len(inbox.handed_over) == email.MOST_HANG_UPS
+    assert sorted(Notification.objects.values_list("attempts", flat=True)) == [0, 0, 0, 1, 1]
+
+
+def test_without_the_encryption_that_was_asked_for_nothing_leaves(inbox: Inbox, settings: Settings) -> None:
+    settings.EMAIL_USE_TLS = True
+    for _ in range(2):
+        NotificationFactory()
+    report = deliver("email")
+    assert (report.sent, report.postponed, inbox.handed_over) == (0, 2, [])
+    assert "STARTTLS" in report.errors[0]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nobody_waits_for_a_reminder_that_another_holds(inbox: Inbox) -> None:
+    contest = ContestFactory()
+    alice, bob = (NotificationFactory(contest=contest) for _ in range(2))
+    with another_transaction() as others, connection.cursor() as ours:
+        others.execute("SELECT FROM notifications_notification WHERE id = %s FOR UPDATE", [alice.pk])
+        ours.execute("SET lock_timeout = '2s'")
+        claimed = delivery._claim("email")
+        Preference.objects.update(paused=True)
+        assert settle(timezone.now()) == {}
+    connection.close()
+    assert claimed is not None
+    assert [[each.pk for each in message] for message in claimed.messages] == [[bob.pk]]
+    assert settle(timezone.now()) == {Status.SKIPPED: 1}
 
 
 def test_each_distinct_message_is_rendered_once(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,9 @@
 """Planning: who is to be told of what, decided by one statement."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -8,8 +11,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from contests.models import Contest
+from notifications import planning
 from notifications.models import Channel, Notification, Preference, Status
 from notifications.planning import plan, settle
+from tests.database import another_transaction
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory
 
 pytestmark = pytest.mark.django_db
@@ -141,6 +146,7 @@ def test_what_was_sent_stays_sent(now: datetime) -> None:
         (lambda: Preference.objects.update(paused=True), "paused"),
         (lambda: Preference.objects.update(active=False), "180 days"),
         (lambda: Preference.objects.update(platforms=["atcoder"]), "no longer wants"),
+        (lambda: Preference.objects.all().delete(), "no longer wants"),
         (lambda: Preference.objects.update(lead_minutes=[30]), "lead time"),
         (lambda: Channel.objects.update(disabled_at=timezone.now(), disabled_reason="It bounced."), "It bounced."),
     ],
@@ -154,13 +160,14 @@ def test_what_is_no_longer_right_is_skipped_with_the_reason(now: datetime, becau
 
 
 def test_what_is_right_again_is_told_after_all(now: datetime) -> None:
-    reminder = NotificationFactory()
+    """In a message of its own: what else was in the one that it was part of may have left meanwhile."""
+    reminder = NotificationFactory(message=uuid4())
     Preference.objects.update(paused=True)
     settle(now)
     Preference.objects.update(paused=False)
     assert settle(now) == {Status.PENDING: 1}
     reminder.refresh_from_db()
-    assert (reminder.status, reminder.error) == (Status.PENDING, "")
+    assert (reminder.status, reminder.error, reminder.message) == (Status.PENDING, "", None)
 
 
 def test_settling_again_settles_nothing(now: datetime) -> None:
@@ -179,3 +186,46 @@ def test_planning_and_settling_are_one_statement_each_for_however_many(now: date
         assert plan_round(now) == 12
         settle(now)
     assert len(captured) == 2
+
+
+def test_after_many_new_reminders_the_database_knows_of_them(now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what it knew before, it would look through all that is pending for each of them."""
+    monkeypatch.setattr(planning, "MANY", 3)
+    for _ in range(3):
+        MemberFactory()
+    ContestFactory()
+    plan_round(now)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT reltuples FROM pg_class WHERE relname = 'notifications_notification'")
+        assert cursor.fetchone() == (3,)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_member_who_goes_while_planning_stops_nobody(now: datetime) -> None:
+    ContestFactory()
+    alice, bob = MemberFactory(), MemberFactory()
+    with ThreadPoolExecutor() as pool, another_transaction() as cursor:
+        cursor.execute("DELETE FROM notifications_channel WHERE user_id = %s", [alice.pk])
+        planned = pool.submit(plan_round_and_disconnect, now)
+        wait_until_somebody_waits_for_a_lock()
+    assert planned.result() == 1
+    assert Notification.objects.get().channel.user == bob
+
+
+def plan_round_and_disconnect(now: datetime) -> int:
+    try:
+        return plan_round(now)
+    finally:
+        connection.close()
+
+
+def wait_until_somebody_waits_for_a_lock() -> None:
+    give_up_at = time.monotonic() + 10
+    with connection.cursor() as cursor:
+        while time.monotonic() < give_up_at:
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            if cursor.fetchone() != (0,):
+                return
+    raise AssertionError("nobody waits")

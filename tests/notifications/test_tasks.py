@@ -1,0 +1,51 @@
+"""What a round asks for when it could not do everything."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from notifications import tasks
+from notifications.tasks import dispatch_notifications
+from tests.factories import NotificationFactory
+from tests.smtp import Inbox
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def asked_for(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What was published, instead of publishing it."""
+    published: list[dict[str, Any]] = []
+    monkeypatch.setattr(dispatch_notifications, "apply_async", lambda **options: published.append(options))
+    return published
+
+
+def test_a_round_that_did_everything_asks_for_nothing(inbox: Inbox, asked_for: list[dict[str, Any]]) -> None:
+    NotificationFactory()
+    assert dispatch_notifications()["sent"] > 0
+    assert asked_for == []
+
+
+def test_a_round_that_ran_out_of_time_asks_for_another_at_once(
+    inbox: Inbox, asked_for: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the task's time limit: the worker would be killed in the middle of a batch."""
+    monkeypatch.setattr(tasks, "LONGEST_ROUND", timedelta(0))
+    NotificationFactory()
+
+    dispatch_notifications()
+
+    ((name, headers),) = asked_for[0].items()
+    assert name == "headers", "no countdown"
+    assert datetime.fromisoformat(headers["next_run_at"]) > timezone.now() + timedelta(minutes=29)
+
+
+def test_a_round_that_left_something_behind_asks_for_another_a_little_later(
+    inbox: Inbox, asked_for: list[dict[str, Any]]
+) -> None:
+    inbox.refuse = lambda address: "451 4.7.1 Greylisted"
+    NotificationFactory()
+    dispatch_notifications()
+    assert [options["countdown"] for options in asked_for] == [120]
