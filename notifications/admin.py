@@ -187,7 +187,7 @@ class ChannelAdmin(LongListMixin, ModelAdmin):
 
 @admin.register(Notification)
 class NotificationAdmin(ReadOnlyMixin, LongListMixin, ModelAdmin):
-    list_display = ("what", "address", "lead", "due_at", "state", "sent_at", "short_error")
+    list_display = ("what", "address", "due_at", "state", "sent_at", "short_error")
     list_filter = ("status", "channel__kind", "contest__platform", ("due_at", DaysFilter))
     list_filter_submit = True
     list_select_related = ("channel__user",)
@@ -212,9 +212,9 @@ class NotificationAdmin(ReadOnlyMixin, LongListMixin, ModelAdmin):
         channels = Channel.objects.filter(Q(address__icontains=term) | Q(user__username__icontains=term))
         return queryset.filter(Q(contest__in=contests) | Q(channel__in=channels)), False
 
-    @admin.display(description="contest")
+    @admin.display(description="reminder")
     def what(self, notification: Notification) -> str:
-        return Truncator(notification.contest_name).chars(60)
+        return f"{self.lead(notification)} before {Truncator(notification.contest_name).chars(60)}"
 
     @admin.display(description="member")
     def member(self, notification: Notification) -> str:
