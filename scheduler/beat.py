@@ -25,9 +25,16 @@ class Scheduler(DatabaseScheduler):
     def tick(self, *args: Any, **kwargs: Any) -> float:
         return float(super().tick(*args, **kwargs) if settings.SCHEDULING_ENABLED else self.max_interval)
 
+    def reserve(self, entry: ModelEntry) -> ModelEntry:
+        """Keep what was noted, as Celery's own scheduler does: read anew, an edit would have it fire a second time."""
+        self._schedule[entry.name] = super().reserve(entry)
+        return self._schedule[entry.name]
+
     def apply_async(self, entry: ModelEntry, *args: Any, **kwargs: Any) -> Any:
         now = timezone.now()
-        wait = entry.schedule.remaining_estimate(now)
-        headers = {**(entry.options.get("headers") or {}), "next_run_at": (now + max(wait, timedelta(0))).isoformat()}
+        wait = max(entry.schedule.remaining_estimate(now), timedelta(0))
+        # The estimate is of a moment later than `now`, and schedules fire at whole seconds.
+        next_run_at = (now + wait + timedelta(microseconds=999_999)).replace(microsecond=0)
+        headers = {**(entry.options.get("headers") or {}), "next_run_at": next_run_at.isoformat()}
         entry.options = {**entry.options, "headers": headers}
         return super().apply_async(entry, *args, **kwargs)

@@ -25,10 +25,14 @@ LATE_AFTER = timedelta(minutes=10)
 
 
 def install(schedules: Mapping[str, tuple[str, str]], *, using: str = "default") -> None:
-    """Make the rows that are missing, by name: name → (task, cron expression in UTC). No row that exists is touched."""
-    existing = set(PeriodicTask.objects.using(using).filter(name__in=schedules).values_list("name", flat=True))
+    """Make the rows that are missing: name → (task, cron expression in UTC). No row that exists is touched.
+
+    A schedule is not missing where its job has another one: somebody renamed it, or made one that they like better.
+    """
+    rows = PeriodicTask.objects.using(using).values_list("name", "task")
+    names, tasks = {name for name, _ in rows}, {task for _, task in rows}
     for name, (task, expression) in schedules.items():
-        if name not in existing:
+        if name not in names and task not in tasks:
             PeriodicTask.objects.using(using).create(name=name, task=task, crontab=crontab(expression, "UTC"))
 
 

@@ -392,7 +392,7 @@ def test_in_a_browser_an_expression_is_edited_and_seen_in_the_list(
         os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true"
     )  # playwright keeps an event loop in this thread
     alice = StaffFactory()
-    schedules.install({"mine": (CLEAN_UP, "0 2 * * *")})
+    schedule()
     with sync_playwright() as playwright, playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as browser:
         page = browser.new_page(base_url=live_server.url)
         complaints: list[str] = []
