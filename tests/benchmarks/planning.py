@@ -33,7 +33,9 @@ def run() -> None:
 
     plan(now, now + HALF_HOUR)
     rows = Notification.objects.count()
-    columns = ", ".join(field.column for field in Notification._meta.local_concrete_fields if not field.primary_key)
+    columns = ", ".join(
+        str(field.column) for field in Notification._meta.local_concrete_fields if not field.primary_key
+    )
     execute(f"CREATE TABLE bench_rows AS SELECT {columns} FROM notifications_notification")
     bare = f"INSERT INTO notifications_notification ({columns}) SELECT {columns} FROM bench_rows"
 
