@@ -1,7 +1,4 @@
-"""Sending what is planned: claim a batch, render each message once, send, record all outcomes in one statement.
-
-The clock is the database's: a lease means the same to every process, whatever its machine takes the time to be.
-"""
+"""Sending what is planned: claim a batch, render each message once, send, record all outcomes in one statement."""
 
 import logging
 import random
@@ -16,6 +13,7 @@ from uuid import UUID, uuid4
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import InterfaceError, OperationalError, connection
+from django.utils import timezone
 
 from notifications.channels import CHANNELS
 from notifications.channels.base import Channel, ChannelDead, DeliveryError, ProviderDown, RetryLater
@@ -45,8 +43,8 @@ WITH candidate AS (
     FROM notifications_notification notification
     JOIN notifications_channel channel ON channel.id = notification.channel_id
     WHERE notification.status IN ('pending', 'sending')
-        AND notification.available_at <= statement_timestamp()
-        AND notification.starts_at > statement_timestamp()
+        AND notification.available_at <= %(now)s
+        AND notification.starts_at > %(now)s
         AND channel.kind = %(kind)s
     ORDER BY notification.available_at
     LIMIT %(candidates)s
@@ -61,14 +59,14 @@ WITH candidate AS (
     FROM mine
     JOIN notifications_notification notification ON notification.channel_id = mine.id
     WHERE notification.status IN ('pending', 'sending')
-        AND notification.available_at <= statement_timestamp()
-        AND notification.starts_at > statement_timestamp()
+        AND notification.available_at <= %(now)s
+        AND notification.starts_at > %(now)s
     FOR NO KEY UPDATE OF notification SKIP LOCKED
 ), claimed AS (
     UPDATE notifications_notification notification
     SET status = 'sending',
         claim = %(claim)s,
-        available_at = statement_timestamp() + %(lease)s,
+        available_at = %(lease_ends_at)s,
         attempts = notification.attempts + 1,
         message = coalesce(notification.message, due.message)
     FROM due
@@ -86,10 +84,10 @@ WITH outcome AS (
         AS each (message, channel, status, error, after, refunded, dead)
 ), recorded_on_channel AS (
     UPDATE notifications_channel channel
-    SET last_sent_at = CASE WHEN outcome.error = '' THEN statement_timestamp() ELSE channel.last_sent_at END,
-        last_error_at = CASE WHEN outcome.error <> '' THEN statement_timestamp() ELSE channel.last_error_at END,
+    SET last_sent_at = CASE WHEN outcome.error = '' THEN %(now)s::timestamptz ELSE channel.last_sent_at END,
+        last_error_at = CASE WHEN outcome.error <> '' THEN %(now)s::timestamptz ELSE channel.last_error_at END,
         last_error = CASE WHEN outcome.error <> '' THEN outcome.error ELSE channel.last_error END,
-        disabled_at = CASE WHEN outcome.dead THEN statement_timestamp() ELSE channel.disabled_at END,
+        disabled_at = CASE WHEN outcome.dead THEN %(now)s::timestamptz ELSE channel.disabled_at END,
         disabled_reason = CASE WHEN outcome.dead THEN outcome.error ELSE channel.disabled_reason END
     FROM (SELECT DISTINCT ON (channel) * FROM outcome WHERE refunded = 0 ORDER BY channel, dead DESC) outcome
     WHERE channel.id = outcome.channel
@@ -97,9 +95,9 @@ WITH outcome AS (
 UPDATE notifications_notification notification
 SET status = outcome.status,
     error = outcome.error,
-    available_at = coalesce(statement_timestamp() + outcome.after, notification.available_at),
+    available_at = coalesce(%(now)s::timestamptz + outcome.after, notification.available_at),
     attempts = notification.attempts - outcome.refunded,
-    sent_at = CASE WHEN outcome.status = 'sent' THEN statement_timestamp() END,
+    sent_at = CASE WHEN outcome.status = 'sent' THEN %(now)s::timestamptz END,
     claim = NULL
 FROM outcome
 WHERE notification.claim = %(claim)s
@@ -191,9 +189,19 @@ def _claim(kind: str) -> Batch | None:
     """
     while True:
         claim = uuid4()
-        values: dict[str, Any] = {"kind": kind, "claim": claim, "lease": LEASE, "batch": BATCH}
+        now = timezone.now()
         with connection.cursor() as cursor:
-            cursor.execute(_CLAIM, {**values, "candidates": BATCH * CLAIMERS})
+            cursor.execute(
+                _CLAIM,
+                {
+                    "now": now,
+                    "kind": kind,
+                    "claim": claim,
+                    "lease_ends_at": now + LEASE,
+                    "batch": BATCH,
+                    "candidates": BATCH * CLAIMERS,
+                },
+            )
             candidates, ids = cursor.fetchone()
         if ids:
             return Batch(claim, _load(ids))
@@ -304,6 +312,7 @@ def _record(claim: UUID, outcomes: Sequence[Outcome]) -> None:
         cursor.execute(
             _RECORD,
             {
+                "now": timezone.now(),
                 "claim": claim,
                 "ids": [pk for outcome in outcomes for pk in outcome.notifications],
                 "messages": [outcome.message for outcome in outcomes],

@@ -8,8 +8,8 @@ from time import monotonic
 from typing import Any
 
 from django.db import transaction
+from django.utils import timezone
 
-from config import database
 from notifications.channels import CHANNELS
 from notifications.delivery import ChannelReport, deliver
 from notifications.models import Status
@@ -67,7 +67,7 @@ def dispatch(
     dealt with since the last call.
     """
     began = monotonic()
-    now = database.now()
+    now = timezone.now()
     until = max(now, next_round_at or now + UNTIL_THE_NEXT_ROUND)
     report = DispatchReport()
     if dry_run:

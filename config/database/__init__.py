@@ -1,6 +1,5 @@
 """Where the data is: the PostgreSQL that DATABASE_URL names, or the embedded one."""
 
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +35,6 @@ def pgmq_conninfo(database: dict[str, Any]) -> str:
     )
     dbname = f"{_quoted(database['NAME'])} {make_conninfo(**options)}".strip()
     return make_conninfo(host=host, port=port, dbname=dbname, user=user, password=password)
-
-
-def now() -> datetime:
-    """The database's clock: the one that all processes share, whatever their machines take the time to be."""
-    from django.db import connection
-
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT statement_timestamp()")
-        moment: datetime = cursor.fetchone()[0]
-    return moment
 
 
 def _quoted(value: str) -> str:

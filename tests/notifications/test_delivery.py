@@ -294,18 +294,20 @@ def test_a_member_in_a_zone_that_nobody_knows_any_more_is_told_in_utc(inbox: Inb
     assert "(UTC)" in inbox.mails[0].get_body(("plain",)).get_content()  # type: ignore[union-attr]
 
 
-def test_a_machine_whose_clock_is_wrong_does_nothing_too_early(inbox: Inbox) -> None:
-    """Nothing is told early or taken for past, and nobody's lease for over."""
-    member = MemberFactory(preference__lead_minutes=[60])
-    soon = ContestFactory(starts_at=timezone.now() + timedelta(minutes=45))
-    ContestFactory(starts_at=timezone.now() + timedelta(hours=2))
-    NotificationFactory(contest=soon, channel=member.channels.get())
-    assert delivery._claim("email") is not None
+def test_a_round_goes_by_one_clock_from_plan_to_lease(inbox: Inbox) -> None:
+    """Whoever moves the clock moves all of it: nothing in the statements reads another."""
+    MemberFactory(preference__lead_minutes=[60])
+    contest = ContestFactory(starts_at=timezone.now() + timedelta(days=400))
+    assert dispatch().planned == 0
 
-    with time_machine.travel(timezone.now() + timedelta(hours=1)):
-        report = dispatch()
+    with time_machine.travel(contest.starts_at - timedelta(hours=1), tick=False):
+        dispatch()
+        reminder = Notification.objects.get()
+        assert (reminder.status, reminder.due_at, reminder.sent_at) == (Status.SENT, timezone.now(), timezone.now())
 
-    assert (report.planned, report.total("sent"), report.expired) == (0, 0, 0)
+    Notification.objects.update(status=Status.PENDING, available_at=timezone.now())
+    with time_machine.travel(contest.starts_at, tick=False):
+        assert dispatch().expired == 1
 
 
 def test_a_server_that_takes_so_many_mails_and_closes_is_called_again(inbox: Inbox) -> None:
