@@ -6,7 +6,7 @@ from typing import Any
 
 from allauth.account.models import EmailConfirmation
 from django.contrib.sessions.models import Session
-from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 import contests.cleanup
@@ -15,22 +15,24 @@ from config.database.batches import delete_in_batches
 
 
 def clean_up(*, dry_run: bool = False) -> dict[str, Any]:
-    """Delete what is past its time; a dry run only counts. Returns the number of rows by kind, and the seconds."""
+    """Delete what is past its time, and let reminders rest for members who stayed away; a dry run only counts.
+
+    Returns the number of rows by kind, and the seconds.
+    """
     began = monotonic()
     now = timezone.now()
-    if dry_run:
-        with transaction.atomic():
-            report = _clean_up(now)
-            transaction.set_rollback(True)
-    else:
-        report = _clean_up(now)
-    return {**report, "seconds": round(monotonic() - began, 3)}
-
-
-def _clean_up(now: datetime) -> dict[str, Any]:
+    absent = notifications.cleanup.absent(now)
     return {
-        **contests.cleanup.clean_up(now),
-        **notifications.cleanup.clean_up(now),
-        "sessions": delete_in_batches(Session.objects.filter(expire_date__lt=now)),
-        "tokens": delete_in_batches(EmailConfirmation.objects.all_expired()),
+        **{kind: rows.count() if dry_run else delete_in_batches(rows) for kind, rows in _past_their_time(now).items()},
+        "members_marked_inactive": absent.count() if dry_run else absent.update(active=False),
+        "seconds": round(monotonic() - began, 3),
+    }
+
+
+def _past_their_time(now: datetime) -> "dict[str, QuerySet[Any]]":
+    return {
+        **contests.cleanup.past_their_time(now),
+        **notifications.cleanup.past_their_time(now),
+        "sessions": Session.objects.filter(expire_date__lt=now),
+        "tokens": EmailConfirmation.objects.all_expired(),
     }

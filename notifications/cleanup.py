@@ -1,18 +1,20 @@
 from datetime import datetime, timedelta
+from typing import Any
 
-from config.database.batches import delete_in_batches
-from notifications.models import INACTIVE_AFTER, Notification, Preference
+from django.db.models import QuerySet
+
+from notifications.models import INACTIVE_AFTER, Notification, Preference, PreferenceQuerySet
 
 READ_KEPT_FOR = timedelta(days=90)
 
 
-def clean_up(now: datetime) -> dict[str, int]:
-    """Delete old read notifications, and let reminders rest for members who have not been here for long.
-
-    Returns the number of rows by kind.
-    """
-    read = Notification.objects.filter(read_at__isnull=False, created_at__lt=now - READ_KEPT_FOR)
+def past_their_time(now: datetime) -> "dict[str, QuerySet[Any]]":
+    """What nobody looks at any more, by kind."""
     return {
-        "notifications": delete_in_batches(read),
-        "members_marked_inactive": Preference.objects.not_seen_since(now - INACTIVE_AFTER).update(active=False),
+        "notifications": Notification.objects.filter(read_at__isnull=False, created_at__lt=now - READ_KEPT_FOR),
     }
+
+
+def absent(now: datetime) -> PreferenceQuerySet:
+    """The members who have not been here for so long that reminders shall rest."""
+    return Preference.objects.not_seen_since(now - INACTIVE_AFTER)
