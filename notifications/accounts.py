@@ -3,9 +3,10 @@
 from typing import Any
 
 from allauth.account.models import EmailAddress
-from allauth.account.signals import email_changed, email_confirmed, email_removed, user_signed_up
+from allauth.account.signals import email_confirmed, email_removed, user_signed_up
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in
+from django.db import transaction
 from django.db.models.signals import post_save
 from django.http import HttpRequest
 from django.utils import timezone
@@ -19,8 +20,7 @@ def connect() -> None:
     post_save.connect(make_preference, sender=User)
     user_signed_up.connect(take_zone_of_browser)
     user_logged_in.connect(welcome_back)
-    email_confirmed.connect(verify_channel)
-    email_changed.connect(follow_new_address)
+    email_confirmed.connect(follow_verified_address)
     email_removed.connect(forget_address)
 
 
@@ -39,19 +39,25 @@ def welcome_back(user: User, **_: Any) -> None:
     Preference.objects.filter(user=user).update(active=True, last_seen_at=timezone.now())
 
 
-def verify_channel(email_address: EmailAddress, **_: Any) -> None:
-    now = timezone.now()
+@transaction.atomic
+def follow_verified_address(email_address: EmailAddress, **_: Any) -> None:
+    """Reminders go to the address that was verified last.
+
+    The channel goes along with it, for it knows what the member was told already: a new one would tell it all again.
+    """
+    user, address = email_address.user, email_address.email
+    channels = Channel.objects.filter(user=user, kind=Email.kind)
+    others = list(channels.exclude(address=address).order_by("pk").select_for_update())
+    if others and not channels.filter(address=address).exists():
+        nothing_yet = {"last_sent_at": None, "last_error_at": None, "last_error": ""}
+        channels.filter(pk=others[0].pk).update(address=address, **nothing_yet)
     Channel.objects.update_or_create(
-        user=email_address.user,
+        user=user,
         kind=Email.kind,
-        address=email_address.email,
-        defaults={"verified_at": now, "disabled_at": None, "disabled_reason": ""},
+        address=address,
+        defaults={"verified_at": timezone.now(), "disabled_at": None, "disabled_reason": ""},
     )
-
-
-def follow_new_address(user: User, to_email_address: EmailAddress, **_: Any) -> None:
-    """The account's address is the one that reminders go to: any other is forgotten."""
-    Channel.objects.filter(user=user, kind=Email.kind).exclude(address=to_email_address.email).delete()
+    channels.exclude(address=address).delete()
 
 
 def forget_address(user: User, email_address: EmailAddress, **_: Any) -> None:
