@@ -1,8 +1,11 @@
 """The main job as its user runs it: real processes, a real broker, real HTTP and real SMTP."""
 
+import os
 import signal
 import socket
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +17,8 @@ from django.utils import timezone
 from config.demo.server import WorldServer
 from config.demo.world import World
 from contests.platforms import PLATFORMS
-from tests.installation import Installation, eventually
-from tests.smtp import Inbox
+from tests.installation import ROOT, Installation, eventually
+from tests.smtp import Inbox, free_port
 
 
 def members(count: int) -> str:
@@ -78,7 +81,29 @@ def test_a_platform_that_is_down_is_one_line_and_exit_status_one(installation: I
     assert finished.returncode == 1
     assert "LeetCode" in finished.stderr or "leetcode" in finished.stderr
     assert "Traceback" not in finished.stderr
-    assert len(finished.stderr.strip().splitlines()) == 1
+    assert len(finished.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["sync_contests", "dispatch_notifications", "clean_up_data", "up"])
+def test_a_database_that_is_out_of_reach_is_one_line_at_once(installation: Installation, command: str) -> None:
+    began = time.monotonic()
+    unreachable = "postgres://user:secret@127.0.0.1:9/name"
+    finished = installation.run(command, DATABASE_URL=unreachable, PORT=str(free_port()))
+    assert (finished.returncode, finished.stdout) == (1, "")
+    (line,) = finished.stderr.splitlines()
+    assert "refused" in line
+    assert "secret" not in line
+    assert time.monotonic() - began < 10
+
+
+def test_nobody_who_reads_on_is_no_error(installation: Installation, world: World) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "manage.py", "sync_contests", "--json"]
+    environment = installation._environment({})
+    finished = subprocess.run(command, cwd=ROOT, env=environment, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert finished.stderr == ""
 
 
 def test_wrong_arguments_are_exit_status_two(installation: Installation) -> None:
@@ -217,8 +242,6 @@ def test_worker_and_beat_run_the_schedules_and_follow_an_edit(installation: Inst
 
 def test_up_starts_everything_and_ctrl_c_stops_it(installation: Installation, world: World) -> None:
     from urllib.request import urlopen
-
-    from tests.smtp import free_port
 
     port = free_port()
     up = installation.start("python", "manage.py", "up", "--port", str(port))

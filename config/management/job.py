@@ -7,10 +7,15 @@ from argparse import ArgumentParser
 from typing import Any, TextIO, cast
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import OperationalError, ProgrammingError
+from django.db import DatabaseError, ProgrammingError
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+
+from config.management.database import require_database
+
+NARROWEST = 80
+"""Columns: on a narrower terminal lines break, where otherwise words and numbers would be cut off."""
 
 
 class JobCommand(BaseCommand):
@@ -24,13 +29,16 @@ class JobCommand(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.out = Console(file=cast("TextIO", self.stdout), highlight=False)
-        self.progress = Console(file=cast("TextIO", self.stderr), highlight=False)
+        self.out.width = max(self.out.width, NARROWEST)
+        self.progress = Console(stderr=True, highlight=False, quiet=not sys.stderr.isatty())
         self.quiet = options["json"]
+        require_database()
         try:
             report, problems = self.run(**options)
-        except (OperationalError, ProgrammingError) as error:
-            line = str(error).strip().splitlines()[0]
-            raise CommandError(f"The database does not work with us: {line} (is `manage.py migrate` done?)") from error
+        except DatabaseError as error:
+            line = str(error).strip().partition("\n")[0]
+            hint = " (is `manage.py migrate` done?)" if isinstance(error, ProgrammingError) else ""
+            raise CommandError(f"The database does not work with us: {line}{hint}") from error
         if options["json"]:
             self.stdout.write(json.dumps(report))
         for problem in problems:

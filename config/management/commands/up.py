@@ -15,7 +15,7 @@ from django.db.migrations.executor import MigrationExecutor
 from honcho import manager as honcho
 from honcho.compat import ProcessManager
 
-from config import database
+from config.management.database import require_database
 from config.management.ports import refuse_a_taken_port
 
 honcho.KILL_WAIT = 60  # seconds for the worker to finish, or to hand back, what it is at; honcho allows five
@@ -40,7 +40,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         host, port = options["host"], options["port"]
         refuse_a_taken_port(host, port)
-        database.ensure_running()
+        require_database()
         if MigrationExecutor(connection).migration_plan(MigrationExecutor(connection).loader.graph.leaf_nodes()):
             raise CommandError("The database is not up to date: run `manage.py migrate` first.")
         connection.close()
