@@ -78,10 +78,10 @@ def ensure_running(data_dir: Path) -> None:
 
 def discard(data_dir: Path) -> None:
     """Delete everything in `data_dir`, after stopping the server there, whoever uses it."""
-    info = _postmaster(_directory(data_dir))
-    if info is not None and info.process is not None and _is_postgres(info.process):
-        info.process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
-        info.process.wait(START_TIMEOUT)
+    process = _process_in(_directory(data_dir) / "postmaster.pid")
+    if process and _is_postgres(process, _directory(data_dir)):
+        process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
+        process.wait(START_TIMEOUT)
     shutil.rmtree(data_dir, ignore_errors=True)
 
 
@@ -132,19 +132,29 @@ def _make_files(directory: Path) -> None:
 
 
 def _forget_the_dead(server: PostgresServer) -> None:
-    info = _postmaster(server.pgdata)
-    if info is not None and info.process is not None and not _is_postgres(info.process):
-        # PostgreSQL deals with the file of a dead process by itself, but takes any living one for its own.
-        (server.pgdata / "postmaster.pid").unlink(missing_ok=True)
+    for lock in ("postmaster.pid", ".s.PGSQL.5432.lock"):
+        file = server.pgdata / lock
+        # PostgreSQL deals with the file of a process that is gone by itself, but takes any other for its own: one that
+        # was given the number since, and one that was killed and whose parent has not looked at it yet.
+        if (process := _process_in(file)) and not _is_postgres(process, server.pgdata):
+            file.unlink(missing_ok=True)
     handles = server.global_process_id_list
     with server._lock:
         if handles.path.exists():
             handles.put([pid for pid in handles.get_and_remove(-1) if psutil.pid_exists(pid)])
 
 
+def _process_in(lock_file: Path) -> psutil.Process | None:
+    """The process that a lock file of PostgreSQL names in its first line, where there is one."""
+    try:
+        return psutil.Process(int(lock_file.read_text().split()[0]))
+    except (OSError, ValueError, IndexError, psutil.Error):
+        return None
+
+
 def _is_ready(directory: Path) -> bool:
     info = _postmaster(directory)
-    return info is not None and info.status == "ready" and _is_postgres(info.process)
+    return info is not None and info.status == "ready" and _is_postgres(info.process, directory)
 
 
 def _postmaster(directory: Path) -> PostmasterInfo | None:
@@ -154,9 +164,10 @@ def _postmaster(directory: Path) -> PostmasterInfo | None:
         return None
 
 
-def _is_postgres(process: psutil.Process | None) -> bool:
+def _is_postgres(process: psutil.Process | None, directory: Path) -> bool:
+    """Whether this is the living server of that directory."""
     try:
-        return process is not None and process.name() == "postgres" and process.status() != psutil.STATUS_ZOMBIE
+        return process is not None and process.name() == "postgres" and str(directory) in process.cmdline()
     except psutil.Error:
         return False
 

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -62,8 +63,9 @@ def test_it_survives_a_kill_of_everything(installation: Installation) -> None:
     server = eventually(lambda: postmaster(installation), what="the start of the server")
     eventually(lambda: len(server.children()) > 5, what="the server's own processes")
 
-    for process in [*server.children(), server]:
-        process.kill()
+    for process in [server, *server.children()]:  # in this order: it would put new ones in the place of killed ones
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
     os.killpg(sleeper.pid, signal.SIGKILL)
     sleeper.wait()
 
@@ -73,11 +75,13 @@ def test_it_survives_a_kill_of_everything(installation: Installation) -> None:
 
 def test_a_process_goes_on_when_the_server_was_killed_under_it(installation: Installation) -> None:
     code = (
-        "import os, signal\nfrom pathlib import Path\n"
-        "from django.conf import settings\nfrom django.db import connection\n"
-        f"{COUNT}\nbefore = result\nconnection.close()\n"
+        f"{COUNT}\nbefore = result\n"
+        "from pathlib import Path\nimport psutil\nfrom django.conf import settings\nfrom django.db import connection\n"
+        "connection.close()\n"
         "pid = int((Path(settings.DATA_DIR) / 'postgres' / 'postmaster.pid').read_text().split()[0])\n"
-        "os.kill(pid, signal.SIGKILL)\n"
+        "server = psutil.Process(pid)\nprocesses = [server, *server.children()]\n"
+        "for process in processes:\n    process.kill()\n"
+        "psutil.wait_procs(processes)\n"
         "result = [before, User.objects.count()]"
     )
     before, after = installation.python(code)
