@@ -48,7 +48,12 @@ class Command(BaseCommand):
         manager = honcho.Manager()
         manager._procmgr = MainProcessOnly()
         for name, command in self._processes(host, port, options["concurrency"]).items():
-            manager.add_process(name, command, cwd=str(settings.BASE_DIR), env={**os.environ, "PYTHONUNBUFFERED": "1"})
+            manager.add_process(
+                name,
+                command,
+                cwd=str(settings.BASE_DIR),
+                env={**os.environ, "PORT": str(port), "PYTHONUNBUFFERED": "1"},
+            )
         self.stdout.write(f"CodeNotify is at http://{host}:{port}/ (admin: /admin/). Ctrl-C stops it.")
         # honcho listens to SIGINT and SIGTERM from here on, and ends every process when one ends.
         manager.loop()
