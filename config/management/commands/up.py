@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import signal
 import sys
 from argparse import ArgumentParser
@@ -61,10 +62,10 @@ class Command(BaseCommand):
         sys.exit(0 if stopped_by_hand else 1)
 
     def _processes(self, host: str, port: int, concurrency: int) -> dict[str, str]:
-        bin_dir = Path(sys.executable).parent
-        celery = f"exec '{bin_dir / 'celery'}' --quiet -A config"
+        celery, gunicorn = (shlex.quote(str(Path(sys.executable).parent / name)) for name in ("celery", "gunicorn"))
+        celery = f"exec {celery} --quiet -A config"
         return {
-            "web": f"exec '{bin_dir / 'gunicorn'}' config.wsgi --bind {host}:{port} --workers 1 --threads 8 "
+            "web": f"exec {gunicorn} config.wsgi --bind {host}:{port} --workers 1 --threads 8 "
             "--log-level warning --access-logfile - --access-logformat '%(m)s %(U)s%(q)s %(s)s %(L)ss'",
             "worker": f"{celery} worker --loglevel INFO --concurrency {concurrency}",
             "beat": f"{celery} beat --loglevel INFO",
