@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import psycopg
 import pytest
@@ -241,22 +242,45 @@ def test_worker_and_beat_run_the_schedules_and_follow_an_edit(installation: Inst
 
 
 def test_up_starts_everything_and_ctrl_c_stops_it(installation: Installation, world: World) -> None:
-    from urllib.request import urlopen
-
     port = free_port()
     up = installation.start("python", "manage.py", "up", "--port", str(port))
     eventually(lambda: "ready." in installation.log().rpartition("CodeNotify is at")[2], what="the start of the worker")
 
-    def page() -> str:
-        try:
-            return str(urlopen(f"http://127.0.0.1:{port}/").read().decode())
-        except OSError:
-            return ""
-
-    assert "CodeNotify" in eventually(page, what="the first page")
+    assert "CodeNotify" in eventually(lambda: page(f"http://127.0.0.1:{port}/"), what="the first page")
     up.send_signal(signal.SIGINT)
     assert up.wait(60) == 0
     assert not (installation.data_dir / "postgres" / "postmaster.pid").exists(), "nothing is left running"
+
+
+def page(address: str) -> str:
+    """What is at this address; nothing as long as nobody answers there."""
+    try:
+        return str(urlopen(address).read().decode())
+    except OSError:
+        return ""
+
+
+def test_the_demo_shows_contests_of_all_platforms_and_mails_without_a_further_step(tmp_path: Path) -> None:
+    demo = Installation(tmp_path)
+    port = str(free_port())
+    process = demo.start("python", "manage.py", "demo", PORT=port)
+    try:
+        contests = eventually(lambda: page(f"http://127.0.0.1:{port}/"), what="the first page")
+        assert [name for name in PLATFORMS if f'class="contest platform-{name}"' not in contests] == []
+        mails = list((tmp_path / "demo" / "outbox").glob("*.eml"))
+        assert len(mails) >= 3
+        assert f"{len(mails)} so far" in demo.log()
+
+        another = demo.run("demo", PORT=str(free_port()))
+        assert another.returncode == 1
+        assert "Another demo is running" in another.stderr
+        assert page(f"http://127.0.0.1:{port}/"), "it was left alone"
+
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        assert process.wait(60) == 0
+        assert "Traceback" not in demo.log()
+    finally:
+        demo.stop()
 
 
 def test_a_taken_port_is_one_line(installation: Installation) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
+from fasteners import InterProcessLock
 
 from config.database import embedded
 from config.demo import accounts
@@ -28,6 +29,10 @@ class Command(BaseCommand):
         port = settings.PORT
         refuse_a_taken_port(HOST, port)
         data_dir = settings.DATA_DIR / "demo"
+        settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
+        lock = InterProcessLock(settings.DATA_DIR / "demo.lock")  # held until this process ends
+        if not lock.acquire(blocking=False):
+            raise CommandError(f"Another demo is running with its data in {data_dir}. End that one, or set DATA_DIR.")
         embedded.discard(data_dir)
         with WorldServer(World.around(timezone.now())) as world:
             environment = self._environment(world, port, data_dir)
