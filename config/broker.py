@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from kombu import Queue
+
 from config.database import pgmq_conninfo
 from config.environment import PGMQ_IN_THE_SAME_DATABASE, database_url
 
@@ -10,6 +12,22 @@ VISIBILITY_TIMEOUT = 900
 
 PATIENCE = 4
 """Seconds to wait for an answer, as Celery does while it connects: whoever publishes has other things to do."""
+
+
+QUEUE = "codenotify"
+
+
+def routing(url: str) -> tuple[list[Queue], dict[int, dict[str, Any]]]:
+    """The queues of a broker, and how a message is published by its run's priority (`scheduler.models.Priority`)."""
+    match url.partition("://")[0]:
+        case "pgmq":  # which has no priorities, and serves several queues in turn
+            names = {9: f"{QUEUE}_critical", 6: f"{QUEUE}_high", 3: QUEUE, 0: f"{QUEUE}_low"}
+            return [Queue(name) for name in names.values()], {level: {"queue": name} for level, name in names.items()}
+        case "redis" | "rediss":  # where 0 is the most urgent, of the four steps 0, 3, 6, 9
+            return [Queue(QUEUE)], {level: {"queue": QUEUE, "priority": 9 - level} for level in (9, 6, 3, 0)}
+        case _:
+            urgent_first = Queue(QUEUE, queue_arguments={"x-max-priority": 9})
+            return [urgent_first], {level: {"queue": QUEUE, "priority": level} for level in (9, 6, 3, 0)}
 
 
 def settings_for(url: str, database: dict[str, Any]) -> tuple[str, dict[str, Any]]:

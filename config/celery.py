@@ -3,16 +3,11 @@
 import os
 from typing import Any
 
-from celery import Celery, signals
+from celery import signals
+
+from scheduler.app import App
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-
-
-class App(Celery):
-    def send_task(self, *args: Any, **options: Any) -> Any:
-        """Publish a job; what RabbitMQ does not confirm in time, as when its memory is full, has failed."""
-        return super().send_task(*args, **{"confirm_timeout": self.conf.broker_connection_timeout, **options})
-
 
 app = App("codenotify")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -118,10 +118,13 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # `celery inspect` needs a reply queue whose name is too long for PGMQ, so nobody may wait for one.
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = not CELERY_BROKER_URL.startswith("pgmq://")
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0}  # a connection may have died unnoticed
-CELERY_TASK_DEFAULT_QUEUE = "codenotify"
+CELERY_TASK_QUEUES, RUN_ROUTING = broker.routing(CELERY_BROKER_URL)
+CELERY_TASK_DEFAULT_QUEUE = broker.QUEUE
 CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_ACKS_LATE = True
-CELERY_TASK_REJECT_ON_WORKER_LOST = True
+# The ledger knows what is unfinished: a message is only ever the news that a run may start.
+CELERY_TASK_ACKS_LATE = False
+# Tasks give their connections back to the pool by themselves; Celery would close the pool before and after each.
+CELERY_DB_REUSE_MAX = 1_000_000_000
 CELERY_TASK_SOFT_TIME_LIMIT = 570
 CELERY_TASK_TIME_LIMIT = 600
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -138,6 +141,7 @@ SCHEDULES = {
     "sync-contests": ("contests.tasks.sync_contests", "0 */6 * * *"),
     "dispatch-notifications": ("notifications.tasks.dispatch_notifications", "*/30 * * * *"),
     "clean-up-data": ("config.tasks.clean_up_data", "0 2 * * *"),
+    "report-to-staff": ("config.tasks.report", "0 7 * * 1"),
 }
 
 # --- The outside world ---------------------------------------------------------------------------------------------

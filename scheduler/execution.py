@@ -1,0 +1,403 @@
+"""How a worker runs a job: it takes the run's row, keeps its heartbeat, and writes down how it ended.
+
+Every task of the application is one of these, and none of them knows. A message names a run and an attempt; who does
+not get the row for that attempt does nothing. Celery's own words for retrying (`max_retries`, `retry_backoff`,
+`retry_backoff_max`, `retry_jitter`, `autoretry_for`, `dont_autoretry_for`, `retry_kwargs`, `self.retry()`) say what
+they always say, but there is one mechanism: the row waits for its next attempt, and no message does. A task that says
+nothing of retrying is tried three times, whatever it raises.
+"""
+
+import logging
+import random
+import traceback
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from time import monotonic, sleep
+from typing import Any, NoReturn
+from uuid import UUID
+
+import psycopg
+from celery.contrib.django.task import DjangoTask
+from celery.exceptions import Ignore, MaxRetriesExceededError, Retry, SoftTimeLimitExceeded, WorkerLostError
+from celery.worker import request as celery_request
+from django.db import close_old_connections, connection, connections
+from django.utils import timezone
+from kombu.utils.json import dumps
+
+from scheduler import rescue, worker
+from scheduler.heartbeat import HEART, Beating
+from scheduler.ledger import identity_of
+from scheduler.models import Status
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 3
+LONGEST_TEXT = 100_000
+"""Characters of a result, an error or a traceback that are kept."""
+
+PATIENCE = 60.0
+"""Seconds that a worker tries to write down how a run ended, while the database is out of reach."""
+
+BEYOND_LIMIT = timedelta(seconds=30)
+"""How long after its limit a run may still be on its way to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What the row says that a worker has to know; None where the task decides."""
+
+    run: UUID
+    number: int
+    started_at: datetime
+    failures: int
+    max_attempts: int | None
+    retry_backoff: int | None
+    retry_backoff_max: int | None
+
+
+class Again(Exception):
+    """The job wants another attempt, `countdown` seconds from now, or when the backoff says."""
+
+    def __init__(self, cause: BaseException, countdown: float | None, max_retries: int | None) -> None:
+        super().__init__(str(cause))
+        self.cause, self.countdown, self.max_retries = cause, countdown, max_retries
+
+
+class Request(celery_request.Request):
+    """A message as the worker's main process sees it, which outlives the one that runs the job."""
+
+    def on_timeout(self, soft: bool, timeout: float) -> None:
+        super().on_timeout(soft, timeout)
+        if not soft and (attempt := self._attempt):
+            self._record(lambda: rescue.over_limit(*attempt, timeout, timezone.now(), worker.main_identity()))
+
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
+        lost = isinstance(getattr(exc_info.exception, "exc", exc_info.exception), WorkerLostError)
+        if lost and (attempt := self._attempt):
+            self._record(lambda: rescue.worker_lost(*attempt, timezone.now(), worker.main_identity()))
+        super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+
+    @property
+    def _attempt(self) -> tuple[UUID, int] | None:
+        number = self.request_dict.get("run_attempt")
+        return None if number is None else (UUID(self.id), number)
+
+    @staticmethod
+    def _record(write: Any) -> None:
+        """What cannot be written now is found by the heartbeat that stopped."""
+        try:
+            write()
+        except Exception as error:
+            logger.warning("The end of a run could not be recorded, and will be found by beat: %s", error)
+        finally:
+            # Processes that are forked from this one must not inherit a connection, or a pool's threads.
+            connection.close()
+            connections["default"].close_pool()  # type: ignore[attr-defined]  # PostgreSQL's has one
+
+
+class Task(DjangoTask[Any, Any]):
+    abstract = True
+    Request = "scheduler.execution:Request"
+    max_retries = ATTEMPTS - 1
+    default_retry_delay: Any = None
+    retry_backoff = 1
+    retry_backoff_max = 600
+    retry_jitter = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the job, as the worker does with a message.
+
+        1. Take the row for this attempt; leave it where somebody else has, or nobody may.
+        2. Run the body with a heartbeat.
+        3. Write down the result, the next attempt or the failure; what another attempt has overtaken counts nothing.
+        """
+        if self.request.called_directly:
+            return super().__call__(*args, **kwargs)
+        if self.request.is_eager:
+            return self.run(*args, **kwargs)
+        attempt = _claim(self)
+        try:
+            return self._run(attempt, *args, **kwargs)
+        finally:
+            close_old_connections()
+
+    def _run(self, attempt: Attempt, *args: Any, **kwargs: Any) -> Any:
+        with HEART.beating(attempt.run, attempt.number, self._soft_limit) as alive:
+            try:
+                result = self._body(*args, **kwargs)
+            except Ignore as error:
+                result = str(error) or None
+            except SystemExit as error:
+                self._end(attempt, alive, RuntimeError(f"The job asked its process to exit ({error.code})."))
+            except Exception as error:
+                self._end(attempt, alive, error)
+        _record(_SUCCEEDED, attempt, result=_text(result))
+        return result
+
+    def retry(
+        self,
+        args: Any = None,
+        kwargs: Any = None,
+        exc: Exception | None = None,
+        throw: bool = True,
+        eta: datetime | None = None,
+        countdown: float | None = None,
+        max_retries: int | None = None,
+        **options: Any,
+    ) -> Any:
+        """Celery's, but the run's row waits where a message would. Its arguments stay: other ones are another run."""
+        if self.request.called_directly or self.request.is_eager:
+            return super().retry(args, kwargs, exc, throw, eta, countdown, max_retries, **options)
+        if args is not None or kwargs is not None:
+            raise TypeError("A retry repeats its run, with its arguments: start another run to give it others.")
+        if eta is not None:
+            countdown = (eta - timezone.now()).total_seconds()
+        # Without a cause of its own, as Celery names it.
+        again = Again(exc or MaxRetriesExceededError(f"{self.name} asked for a retry."), countdown, max_retries)
+        if not throw:
+            return again
+        raise again
+
+    def is_aborted(self) -> bool:
+        """Whether this run was cancelled: a job that takes long asks now and then, and returns."""
+        return HEART.is_aborted(UUID(self.request.id))
+
+    @property
+    def _body(self) -> Any:
+        """The job itself, without the wrapper by which Celery would retry."""
+        return getattr(self, "_orig_run", self.run)
+
+    @property
+    def _limits(self) -> tuple[float | None, float | None]:
+        hard, soft = self.request.timelimit or (None, None)
+        conf = self.app.conf
+        return (
+            hard or self.time_limit or conf.task_time_limit,
+            soft or self.soft_time_limit or conf.task_soft_time_limit,
+        )
+
+    @property
+    def _soft_limit(self) -> float | None:
+        return self._limits[1]
+
+    def _end(self, attempt: Attempt, alive: Beating, error: Exception) -> NoReturn:
+        """Write down that this attempt failed, and whether there will be another one."""
+        cause = error.cause if isinstance(error, Again) else error
+        values = {"error": _text_of(cause), "traceback": _traceback_of(cause, error)}
+        if alive.aborted_at is not None:
+            _record(_FAILED, attempt, **values, status=Status.CANCELLED, available_at=None)
+            raise Ignore("It was cancelled.") from error
+        wait = self._wait(attempt, error)
+        if wait is None:
+            _record(_FAILED, attempt, **values, status=Status.FAILED, available_at=None)
+            raise cause
+        _record(
+            _FAILED, attempt, **values, status=Status.RETRYING, available_at=timezone.now() + timedelta(seconds=wait)
+        )
+        raise Retry(
+            exc=cause if isinstance(cause, Exception) else None, when=timezone.now() + timedelta(seconds=wait)
+        ) from error
+
+    def _wait(self, attempt: Attempt, error: Exception) -> float | None:
+        """Seconds until the next attempt; None where there is none."""
+        given = getattr(self, "retry_kwargs", {})
+        countdown, max_retries = given.get("countdown"), given.get("max_retries", self.max_retries)
+        if isinstance(error, Again):
+            countdown = countdown if error.countdown is None else error.countdown
+            max_retries = max_retries if error.max_retries is None else error.max_retries
+        elif not self._is_worth_another(error):
+            return None
+        if attempt.max_attempts is not None:
+            max_retries = attempt.max_attempts - 1
+        if max_retries is not None and attempt.failures >= max_retries:
+            return None
+        if countdown is None:
+            countdown = self.default_retry_delay
+        return countdown if countdown is not None else self._backoff(attempt)
+
+    def _is_worth_another(self, error: Exception) -> bool:
+        """As the task says; by itself it says of a run over its limit that another one would be as long."""
+        if isinstance(error, tuple(getattr(self, "dont_autoretry_for", ()))):
+            return False
+        worth: tuple[type[Exception], ...] = tuple(getattr(self, "autoretry_for", ()))
+        return isinstance(error, worth) if worth else not isinstance(error, SoftTimeLimitExceeded)
+
+    def _backoff(self, attempt: Attempt) -> float:
+        """Exponential, with full jitter: anything up to the doubled wait, so that what failed together comes apart."""
+        first = attempt.retry_backoff if attempt.retry_backoff is not None else float(self.retry_backoff or 1)
+        longest = attempt.retry_backoff_max if attempt.retry_backoff_max is not None else self.retry_backoff_max
+        wait = min(longest, first * 2 ** min(attempt.failures, 64))
+        return random.uniform(0, wait) if self.retry_jitter else wait
+
+
+# --- The row ---------------------------------------------------------------------------------------------------------
+
+_CLAIM = """
+UPDATE scheduler_run run
+SET status = 'running',
+    worker = %(worker)s,
+    started_at = %(now)s,
+    heartbeat_at = %(now)s,
+    deadline_at = %(deadline)s
+WHERE run.id = %(run)s
+    AND run.attempt = %(attempt)s
+    AND run.status IN ('queued', 'retrying')
+    AND (run.expires_at IS NULL OR run.expires_at > %(now)s)
+    AND NOT EXISTS (
+        SELECT FROM scheduler_pause pause
+        WHERE (pause.until IS NULL OR pause.until > %(now)s)
+            AND (pause.schedule_id IS NULL OR pause.schedule_id = run.schedule_id)
+            AND (pause.task = '' OR pause.task = run.task)
+    )
+RETURNING run.failures, run.max_attempts, run.retry_backoff, run.retry_backoff_max
+"""
+
+# Of a run that may not start now: it is over if it is too late for it, and else waits for the end of the pause.
+_REFUSE = """
+UPDATE scheduler_run run
+SET published_at = NULL,
+    status = CASE WHEN run.expires_at <= %(now)s THEN 'skipped' ELSE run.status END,
+    finished_at = CASE WHEN run.expires_at <= %(now)s THEN %(now)s END,
+    error = CASE WHEN run.expires_at <= %(now)s THEN 'It did not start before it expired.' ELSE run.error END
+WHERE run.id = %(run)s
+    AND run.attempt = %(attempt)s
+    AND run.status IN ('queued', 'retrying')
+RETURNING run.status
+"""
+
+# A message that no row speaks of was sent by somebody who knows the broker, but not the ledger.
+_ADOPT = """
+INSERT INTO scheduler_run (
+    id, name, task, args, kwargs, options, priority, trigger, actor, status, created_at, available_at, published_at,
+    attempt, failures, crashes, exclusive, foreground, worker, started_at, heartbeat_at, deadline_at,
+    result, error, traceback
+) VALUES (
+    %(run)s, '', %(task)s, %(args)s, %(kwargs)s, '{}', 3, 'api', '', 'running', %(now)s, %(now)s, %(now)s,
+    1, 0, 0, false, false, %(worker)s, %(now)s, %(now)s, %(deadline)s,
+    '', '', ''
+)
+ON CONFLICT DO NOTHING
+RETURNING failures, max_attempts, retry_backoff, retry_backoff_max
+"""
+
+_SUCCEEDED = """
+UPDATE scheduler_run
+SET status = 'succeeded',
+    finished_at = %(now)s,
+    heartbeat_at = NULL,
+    result = %(result)s,
+    error = '',
+    traceback = ''
+WHERE id = %(run)s
+    AND attempt = %(attempt)s
+    AND status = 'running'
+RETURNING id
+"""
+
+_FAILED = """
+WITH ended AS (
+    UPDATE scheduler_run
+    SET status = %(status)s::text,
+        failures = failures + 1,
+        attempt = attempt + (%(status)s::text = 'retrying')::int,
+        available_at = coalesce(%(available_at)s, available_at),
+        published_at = NULL,
+        finished_at = CASE WHEN %(status)s::text <> 'retrying' THEN %(now)s::timestamptz END,
+        heartbeat_at = NULL,
+        error = %(error)s,
+        traceback = %(traceback)s
+    WHERE id = %(run)s
+        AND attempt = %(attempt)s
+        AND status = 'running'
+    RETURNING id, schedule_id, name, task
+)
+INSERT INTO scheduler_runevent
+    (run_id, schedule_id, subject, at, kind, actor, attempt, seconds, message, traceback, changes)
+SELECT id, schedule_id, coalesce(nullif(name, ''), task), %(now)s, %(event)s, %(worker)s, %(attempt)s, %(seconds)s,
+    %(error)s, %(traceback)s, '{}'
+FROM ended
+RETURNING run_id
+"""
+
+
+def _claim(task: Task) -> Attempt:
+    """Take the run that the message speaks of. Raises Ignore where it is not to be run, or not by us."""
+    request, now = task.request, timezone.now()
+    number = request.get("run_attempt")
+    hard, _ = task._limits
+    run = identity_of(request.id)
+    values = {
+        "run": run,
+        "attempt": number or 1,
+        "worker": worker.identity(),
+        "now": now,
+        "deadline": now + timedelta(seconds=hard) + BEYOND_LIMIT if hard else None,
+    }
+    if number is None:
+        arguments = {"task": task.name, "args": dumps(request.args), "kwargs": dumps(request.kwargs)}
+        rows = worker.execute(_ADOPT, {**values, **arguments})
+    else:
+        rows = _claim_row(values)
+    if not rows:
+        raise Ignore("Another worker has it, or nobody may run it now.")
+    return Attempt(run, number or 1, now, *rows[0])
+
+
+def _claim_row(values: dict[str, Any]) -> list[tuple[Any, ...]]:
+    try:
+        return worker.execute(_CLAIM, values) or _refused(values)
+    except psycopg.errors.UniqueViolation:  # another run of its schedule, which it must not overlap
+        return _refused(values)
+
+
+def _refused(values: dict[str, Any]) -> list[tuple[Any, ...]]:
+    worker.execute(_REFUSE, values)
+    return []
+
+
+def _record(sql: str, attempt: Attempt, **values: Any) -> None:
+    """Write down how an attempt ended. Raises Ignore where another has overtaken it: then this one counts nothing."""
+    now = timezone.now()
+    event = "cancelled" if values.get("status") == Status.CANCELLED else "attempt_failed"
+    values |= {
+        "run": attempt.run,
+        "attempt": attempt.number,
+        "now": now,
+        "worker": worker.identity(),
+        "seconds": (now - attempt.started_at).total_seconds(),
+        "event": event,
+    }
+    give_up_at = monotonic() + PATIENCE
+    while True:
+        try:
+            rows = worker.execute(sql, values)
+            break
+        except psycopg.OperationalError as error:
+            if monotonic() > give_up_at:
+                raise
+            logger.warning("The end of run %s cannot be written yet: %s", attempt.run, error)
+            sleep(0.5)
+    if not rows:
+        raise Ignore("It took so long to answer that another worker was given the run.")
+
+
+def _text(result: Any) -> str:
+    """A result as JSON where it can be, for people to read."""
+    if result is None:
+        return ""
+    try:
+        text = dumps(result)
+    except Exception:
+        text = repr(result)
+    return text[:LONGEST_TEXT].replace("\0", "")
+
+
+def _text_of(error: BaseException) -> str:
+    if isinstance(error, SoftTimeLimitExceeded):
+        return "It ran over its time limit, and was stopped."
+    return f"{type(error).__name__}: {error}"[:LONGEST_TEXT].replace("\0", "")
+
+
+def _traceback_of(cause: BaseException, error: BaseException) -> str:
+    shown = cause if cause.__traceback__ else error
+    return "".join(traceback.format_exception(shown))[-LONGEST_TEXT:].replace("\0", "")

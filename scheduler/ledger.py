@@ -1,0 +1,242 @@
+"""Runs as rows: asked for, cancelled, repeated. A message to the workers only ever speaks of a row.
+
+Celery's `apply_async` and everything built on it (`delay`, signatures, `send_task`) ends in `enqueue`, so any task is
+recorded without importing this.
+"""
+
+import logging
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import datetime, timedelta
+from typing import Any, cast
+from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
+
+from celery import current_app
+from celery.result import AsyncResult
+from django.db import transaction
+from django.utils import timezone
+from kombu.utils.json import dumps, loads
+
+from scheduler.app import App
+from scheduler.jobs import parsed, validate_headers
+from scheduler.models import WAITING, Event, Overlap, Pause, Priority, Run, RunEvent, Schedule, Status, Trigger
+from scheduler.publishing import publish, send
+
+logger = logging.getLogger(__name__)
+
+_acting: ContextVar[tuple[Trigger, str]] = ContextVar("acting", default=(Trigger.API, ""))
+
+KEPT_OPTIONS = (
+    "queue",
+    "exchange",
+    "routing_key",
+    "headers",
+    "time_limit",
+    "soft_time_limit",
+    "link",
+    "link_error",
+    "chain",
+    "chord",
+    "group_id",
+    "group_index",
+    "root_id",
+    "shadow",
+    "compression",
+    "stamped_headers",
+)
+"""Of Celery's options those that a message made from the row has to carry again."""
+
+
+@contextmanager
+def acting(trigger: Trigger, actor: str) -> Iterator[None]:
+    """Runs asked for inside say that this triggered them, and who did."""
+    token = _acting.set((trigger, actor))
+    try:
+        yield
+    finally:
+        _acting.reset(token)
+
+
+def enqueue(app: App, task: str, args: Any, kwargs: Any, options: dict[str, Any]) -> "AsyncResult[Any]":
+    """Record a run in the current transaction; its message leaves after commit, or when its time has come.
+
+    `options` are those of Celery's `apply_async`: eta, countdown, expires, priority and the rest. The result's id is
+    the run's. Raises kombu's EncodeError where the arguments are nothing that JSON can say.
+    """
+    now = timezone.now()
+    trigger, actor, parent = _asked_by(app)
+    available_at = _moment(options.pop("eta", None), options.pop("countdown", None), now) or now
+    run = Run(
+        id=identity_of(options.get("task_id")),
+        task=task,
+        args=dumps(list(args or ())),
+        kwargs=dumps(dict(kwargs or {})),
+        options=dumps({name: options[name] for name in KEPT_OPTIONS if options.get(name) is not None}),
+        priority=Priority.of(options.get("priority")),
+        trigger=trigger,
+        actor=actor,
+        parent=parent,
+        created_at=now,
+        available_at=available_at,
+        expires_at=_moment(options.get("expires"), options.get("expires"), now),
+        published_at=now if available_at <= now and not Pause.objects.active(now).exists() else None,
+    )
+    run.save(force_insert=True)
+    if run.published_at:
+        transaction.on_commit(lambda: send([run], app))
+    return app.AsyncResult(str(run.id))
+
+
+def _asked_by(app: App) -> tuple[Trigger, str, UUID | None]:
+    task = app.current_worker_task
+    if task is None:
+        return *_acting.get(), None
+    return Trigger.JOB, task.name, UUID(task.request.id)
+
+
+def identity_of(task_id: str | None) -> UUID:
+    """Celery makes UUIDs, and takes whatever else a caller wants as an id."""
+    if task_id is None:
+        return uuid4()
+    try:
+        return UUID(task_id)
+    except ValueError:
+        return uuid5(NAMESPACE_OID, task_id)
+
+
+def _moment(at: Any, seconds: Any, now: datetime) -> datetime | None:
+    """Celery takes a time, its ISO form, or a number of seconds from now."""
+    if isinstance(at, str):
+        at = datetime.fromisoformat(at)
+    if isinstance(at, datetime):
+        return timezone.make_aware(at) if timezone.is_naive(at) else at
+    return None if seconds is None else now + timedelta(seconds=float(seconds))
+
+
+def run_now(schedule: Schedule, trigger: Trigger, actor: str) -> Run:
+    """Ask once for what a schedule does, with its arguments and limits; its own times stay what they are.
+
+    Raises ValidationError with a sentence where the schedule says what cannot be run.
+    """
+    now = timezone.now()
+    run = Run(**taken_over(schedule, now), trigger=trigger, actor=actor, created_at=now, available_at=now)
+    return _requested(run, now)
+
+
+def taken_over(schedule: Schedule, now: datetime, next_run_at: datetime | None = None) -> dict[str, Any]:
+    """What a run has from its schedule, field by field. Raises ValidationError where the row says what no job takes.
+
+    Its message tells the job in the header `next_run_at` when the schedule comes next.
+    """
+    task = schedule.periodic_task
+    headers = {**validate_headers(task.headers), "periodic_task_name": task.name}
+    if next_run_at is not None:
+        headers["next_run_at"] = next_run_at.isoformat()
+    routing = {name: getattr(task, name) for name in ("queue", "exchange", "routing_key") if getattr(task, name)}
+    expires = task.expire_seconds
+    return {
+        "schedule": schedule,
+        "name": task.name,
+        "task": task.task,
+        "args": dumps(parsed(task.args, list)),
+        "kwargs": dumps(parsed(task.kwargs, dict)),
+        "options": dumps({**routing, "headers": headers}),
+        "priority": Priority.of(task.priority),
+        "expires_at": None if expires is None else now + timedelta(seconds=expires),
+        "max_attempts": schedule.max_attempts,
+        "retry_backoff": schedule.retry_backoff,
+        "retry_backoff_max": schedule.retry_backoff_max,
+        "time_limit": schedule.time_limit,
+        "exclusive": schedule.overlap != Overlap.ALLOW,
+    }
+
+
+def repeat(run: Run, actor: str) -> Run:
+    """Ask again for a run that is over: a new one, with a fresh set of attempts."""
+    now = timezone.now()
+    what = ("schedule_id", "name", "task", "args", "kwargs", "options", "priority")
+    limits = ("max_attempts", "retry_backoff", "retry_backoff_max", "time_limit", "exclusive")
+    values = {name: getattr(run, name) for name in (*what, *limits)}
+    return _requested(
+        Run(**values, trigger=Trigger.RETRY, actor=actor, parent=run.pk, created_at=now, available_at=now), now
+    )
+
+
+@transaction.atomic
+def _requested(run: Run, now: datetime) -> Run:
+    run.save(force_insert=True)
+    event_of(run, Event.RUN_REQUESTED, run.actor, now).save()
+    transaction.on_commit(lambda: _publish_soon(run.pk))
+    return run
+
+
+def _publish_soon(pk: UUID) -> None:
+    publish(cast("App", current_app), timezone.now(), only=[pk])
+
+
+def event_of(run: Run, kind: Event, actor: str, at: datetime, message: str = "") -> RunEvent:
+    subject = run.name or run.task
+    return RunEvent(
+        run=run, schedule_id=run.schedule_id, subject=subject, at=at, kind=kind, actor=actor, message=message
+    )
+
+
+@transaction.atomic
+def cancel(runs: Collection[UUID], actor: str) -> tuple[int, int]:
+    """Cancel what waits; ask what runs to stop. Returns how many of each; what is over stays as it is.
+
+    A running job is told through its `is_aborted()`, and stopped by force when it has not ended after a while.
+    """
+    now = timezone.now()
+    found = Run.objects.select_for_update().unfinished().filter(pk__in=runs)
+    waiting = [run for run in found if run.status in WAITING]
+    running = [run for run in found if run.status == Status.RUNNING and run.cancel_requested_at is None]
+    Run.objects.filter(pk__in=[run.pk for run in waiting]).update(
+        status=Status.CANCELLED, finished_at=now, error=f"Cancelled by {actor}.", cancel_requested_at=now
+    )
+    Run.objects.filter(pk__in=[run.pk for run in running]).update(cancel_requested_at=now)
+    RunEvent.objects.bulk_create(
+        [event_of(run, Event.CANCELLED, actor, now) for run in waiting]
+        + [event_of(run, Event.CANCEL_REQUESTED, actor, now) for run in running]
+    )
+    return len(waiting), len(running)
+
+
+@transaction.atomic
+def pause(
+    actor: str, *, schedule: Schedule | None = None, task: str = "", until: datetime | None = None, reason: str = ""
+) -> Pause:
+    """Let nothing of a schedule, of a task, or of all start, until a time if given. Replaces an earlier pause of it."""
+    now = timezone.now()
+    values = {"until": until, "reason": reason, "actor": actor, "created_at": now}
+    paused, _ = Pause.objects.update_or_create(schedule=schedule, task=task, defaults=values)
+    _audit_pause(paused, Event.PAUSED, actor, now, reason)
+    return paused
+
+
+@transaction.atomic
+def resume(pauses: Collection[Pause], actor: str) -> None:
+    """What was missed meanwhile follows each schedule's policy; what was asked for meanwhile starts."""
+    now = timezone.now()
+    for paused in pauses:
+        _audit_pause(paused, Event.RESUMED, actor, now)
+    Pause.objects.filter(pk__in=[paused.pk for paused in pauses]).delete()
+
+
+def _audit_pause(paused: Pause, kind: Event, actor: str, at: datetime, message: str = "") -> None:
+    until = paused.until.isoformat() if paused.until and kind == Event.PAUSED else None
+    RunEvent.objects.create(
+        schedule=paused.schedule,
+        subject=str(paused),
+        at=at,
+        kind=kind,
+        actor=actor,
+        message=message,
+        changes={"until": [None, until]} if until else {},
+    )
+
+
+def decoded(text: str) -> Any:
+    """Arguments, options or a result as they were before they became a row's text."""
+    return loads(text)

@@ -1,0 +1,205 @@
+"""Messages for runs that may start: given to the broker after commit, and given again where the broker lost them."""
+
+import logging
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection
+from kombu import Connection, Queue
+from kombu.utils.json import loads
+
+from scheduler.app import App
+from scheduler.models import Event, Run, RunEvent
+
+logger = logging.getLogger(__name__)
+
+BATCH = 200
+"""Messages between two looks at what is due meanwhile."""
+
+SUSPECT_AFTER = timedelta(seconds=20)
+"""A run whose message was given to the broker so long ago, and that has not started, may have lost it."""
+
+PAUSED = """
+EXISTS (
+    SELECT FROM scheduler_pause pause
+    WHERE (pause.until IS NULL OR pause.until > %(now)s)
+        AND (pause.schedule_id IS NULL OR pause.schedule_id = run.schedule_id)
+        AND (pause.task = '' OR pause.task = run.task)
+)
+"""
+
+# A run that must not overlap waits for the running one of its schedule, and for those that were asked for before it.
+_CLAIM = f"""
+WITH due AS (
+    SELECT run.id
+    FROM scheduler_run run
+    WHERE run.status IN ('queued', 'retrying')
+        AND run.published_at IS NULL
+        AND run.available_at <= %(now)s
+        AND (%(only)s::uuid[] IS NULL OR run.id = ANY(%(only)s))
+        AND NOT {PAUSED}
+        AND NOT (run.exclusive AND run.schedule_id IS NOT NULL AND EXISTS (
+            SELECT FROM scheduler_run other
+            WHERE other.schedule_id = run.schedule_id
+                AND other.exclusive
+                AND other.id <> run.id
+                AND (
+                    other.status = 'running'
+                    OR other.status IN ('queued', 'retrying')
+                    AND (other.created_at, coalesce(other.occurrence, other.created_at), other.id)
+                        < (run.created_at, coalesce(run.occurrence, run.created_at), run.id)
+                )
+        ))
+    ORDER BY run.priority DESC, run.available_at
+    LIMIT %(most)s
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE scheduler_run run
+SET published_at = %(now)s
+FROM due
+WHERE run.id = due.id
+RETURNING run.*
+"""
+
+
+def publish(app: App, now: datetime, *, only: Collection[UUID] | None = None) -> int:
+    """Give the broker the messages of a batch of runs whose time has come, the urgent ones first.
+
+    Returns the number of runs taken. Raises what the broker's client raises when it is out of reach; what did not leave
+    then waits for the next call.
+    """
+    values = {"now": now, "only": None if only is None else list(only), "most": BATCH}
+    runs = list(Run.objects.raw(_CLAIM, values))
+    _send(sorted(runs, key=lambda run: (-run.priority, run.available_at)), app)
+    return len(runs)
+
+
+def send(runs: Sequence[Run], app: App) -> None:
+    """Publish runs that were just committed. Where the broker is out of reach beat does it, once it is back."""
+    try:
+        _send(runs, app)
+    except Exception as error:  # each broker's client raises its own
+        logger.warning("%d runs wait for the broker, which is out of reach: %s", len(runs), error)
+
+
+def _send(runs: Sequence[Run], app: App) -> None:
+    left = list(runs)
+    try:
+        with app.producer_or_acquire() as producer:
+            while left:
+                app.publish(**message_of(left[0]), producer=producer)
+                del left[0]
+    finally:
+        if left:
+            Run.objects.waiting().filter(pk__in=[run.pk for run in left]).update(published_at=None)
+
+
+def message_of(run: Run) -> dict[str, Any]:
+    """The arguments of Celery's `send_task` for a run."""
+    options = loads(run.options)
+    routing = {} if options.get("queue") or options.get("exchange") else settings.RUN_ROUTING[run.priority]
+    limits = {} if run.time_limit is None else limits_of(run.time_limit)
+    return {
+        "name": run.task,
+        "args": loads(run.args),
+        "kwargs": loads(run.kwargs),
+        "task_id": str(run.pk),
+        "retries": run.failures,
+        "parent_id": str(run.parent) if run.parent else None,
+        "add_to_parent": False,
+        "ignore_result": True,
+        **routing,
+        **options,
+        **limits,
+        "headers": {**options.get("headers", {}), "run_attempt": run.attempt},
+    }
+
+
+def limits_of(seconds: int) -> dict[str, float]:
+    """A job is asked to stop a little before it is made to."""
+    return {"time_limit": seconds, "soft_time_limit": seconds * 0.95}
+
+
+# --- What the broker lost --------------------------------------------------------------------------------------------
+
+_WAITING = """
+SELECT (options::json ->> 'queue'), count(*), count(*) FILTER (WHERE published_at < %(long_ago)s)
+FROM scheduler_run
+WHERE status IN ('queued', 'retrying') AND published_at IS NOT NULL
+GROUP BY 1
+"""
+
+_TAKE_BACK = """
+WITH suspect AS (
+    SELECT id
+    FROM scheduler_run
+    WHERE status IN ('queued', 'retrying')
+        AND published_at < %(long_ago)s
+        AND (options::json ->> 'queue') IS NOT DISTINCT FROM %(queue)s
+    ORDER BY published_at
+    LIMIT %(missing)s
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE scheduler_run run
+SET published_at = NULL
+FROM suspect
+WHERE run.id = suspect.id
+RETURNING run.*
+"""
+
+
+def take_back_lost(app: App, now: datetime, actor: str) -> int:
+    """Have runs published again of which the broker holds no message any more. Returns their number.
+
+    A broker that was wiped holds fewer messages than runs wait for. The number that it lacks is published again, the
+    oldest first; a message that a worker has in hand and not yet started is published twice then, and starts once.
+    """
+    long_ago = now - SUSPECT_AFTER
+    lost: list[Run] = []
+    for queue, waiting, suspects in _rows(_WAITING, {"long_ago": long_ago}):
+        missing = min(suspects, waiting - _depth(app, queue)) if suspects else 0
+        if missing > 0:
+            lost += Run.objects.raw(_TAKE_BACK, {"long_ago": long_ago, "queue": queue, "missing": missing})
+    RunEvent.objects.bulk_create(_republished(lost, now, actor))
+    return len(lost)
+
+
+def _republished(runs: Iterable[Run], now: datetime, actor: str) -> list[RunEvent]:
+    return [
+        RunEvent(
+            run=run,
+            schedule_id=run.schedule_id,
+            subject=run.name or run.task,
+            at=now,
+            kind=Event.REPUBLISHED,
+            actor=actor,
+            attempt=run.attempt,
+            message="The broker seems to have lost its message.",
+        )
+        for run in runs
+    ]
+
+
+def _depth(app: App, queue: str | None) -> int:
+    """How many messages the broker holds for this queue, or for those that runs go to by their priority."""
+    names = [queue] if queue else list(app.amqp.queues.consume_from)
+    with app.connection_for_write() as broker:
+        return sum(_size(broker, app.amqp.queues[name]) for name in names)
+
+
+def _size(broker: Connection, queue: Queue) -> int:
+    try:
+        with broker.channel() as channel:
+            declared: Any = queue(channel).queue_declare(passive=True)
+            return int(declared.message_count)
+    except broker.channel_errors:  # the queue is gone
+        return 0
+
+
+def _rows(sql: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        return list(cursor.fetchall())

@@ -1,0 +1,90 @@
+"""Runs whose worker is gone: found by the heartbeat that stopped, and given to another one, or ended visibly."""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from scheduler.models import Event, Run, RunEvent, Status
+
+LEASE = timedelta(seconds=15)
+"""A run whose last heartbeat is older than this has lost its worker."""
+
+MAX_CRASHES = 5
+"""Attempts that may end with their worker before the job itself is held to be the cause."""
+
+BATCH = 1000
+
+
+@transaction.atomic
+def rescue(now: datetime, actor: str) -> int:
+    """Take back the runs whose worker is silent, or lets them run past their limit. Returns their number."""
+    silent = Q(heartbeat_at__lt=now - LEASE) | Q(deadline_at__lt=now)
+    return _take(Run.objects.filter(silent), now, actor, Event.WORKER_LOST)
+
+
+@transaction.atomic
+def worker_lost(run: UUID, attempt: int, now: datetime, actor: str) -> int:
+    """The same for one run, when the parent of its process sees that it is gone."""
+    return _take(Run.objects.filter(pk=run, attempt=attempt), now, actor, Event.WORKER_LOST)
+
+
+@transaction.atomic
+def hand_back(worker: str, now: datetime) -> int:
+    """Let others run at once what this worker could not finish before it was stopped; the attempt does not count."""
+    return _take(Run.objects.filter(worker__startswith=f"{worker}/"), now, worker, Event.HANDED_BACK)
+
+
+@transaction.atomic
+def over_limit(run: UUID, attempt: int, seconds: float, now: datetime, actor: str) -> int:
+    """End a run whose process was killed for running too long: a second attempt would be as long."""
+    error = f"It ran over its time limit of {seconds:g} seconds, and was killed."
+    return _take(Run.objects.filter(pk=run, attempt=attempt), now, actor, Event.ATTEMPT_FAILED, error)
+
+
+def _take(runs: "QuerySet[Run]", now: datetime, actor: str, kind: Event, error: str = "") -> int:
+    taken = list(runs.filter(status=Status.RUNNING).select_for_update(skip_locked=True).order_by("pk")[:BATCH])
+    events = [_event(run, now, actor, kind) for run in taken]
+    for run in taken:
+        _end_attempt(run, now, kind, error)
+    Run.objects.bulk_update(taken, _WRITTEN)
+    RunEvent.objects.bulk_create(events)
+    return len(taken)
+
+
+_WRITTEN = ("status", "attempt", "crashes", "available_at", "published_at", "finished_at", "heartbeat_at", "error")
+
+
+def _event(run: Run, now: datetime, actor: str, kind: Event) -> RunEvent:
+    return RunEvent(
+        run=run,
+        schedule_id=run.schedule_id,
+        subject=run.name or run.task,
+        at=now,
+        kind=kind,
+        actor=actor,
+        attempt=run.attempt,
+        seconds=(now - run.started_at).total_seconds() if run.started_at else None,
+        message=f"It ran on {run.worker}.",
+    )
+
+
+def _end_attempt(run: Run, now: datetime, kind: Event, error: str) -> None:
+    run.heartbeat_at = None
+    if kind == Event.WORKER_LOST:
+        run.crashes += 1
+    if error:
+        run.status, run.error = Status.FAILED, error
+    elif run.cancel_requested_at:
+        run.status, run.error = Status.CANCELLED, "It was cancelled, and ended with its process."
+    elif run.deadline_at and run.deadline_at < now:
+        run.status, run.error = Status.FAILED, "It ran over its time limit, and its worker did not stop it."
+    elif run.foreground:
+        run.status, run.error = Status.LOST, "The command that ran it ended before it did."
+    elif run.crashes >= MAX_CRASHES:
+        run.status, run.error = Status.FAILED, f"Its worker died while running it, {run.crashes} times in all."
+    else:
+        run.status, run.attempt, run.available_at, run.published_at = Status.QUEUED, run.attempt + 1, now, None
+        return
+    run.finished_at = now
