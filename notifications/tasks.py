@@ -16,7 +16,7 @@ LOOK_AGAIN_AFTER = timedelta(minutes=2)
 """How soon a round follows one that left something behind, until the next one by the schedule."""
 
 
-@shared_task(bind=True)
+@shared_task(bind=True, title="Dispatch notifications")
 def dispatch_notifications(self: "Task[[], dict[str, Any]]") -> dict[str, Any]:
     """Send the reminders that are due, or would be late by the next round.
 
