@@ -23,7 +23,7 @@ from contests.admin import HEALTHS, health_of, trouble_of
 from contests.models import Contest, Platform
 from notifications.models import OPEN_STATUSES, Notification, Status
 from scheduler import schedules
-from scheduler.admin import LATE, STATES, state_of
+from scheduler.admin.schedules import LATE, STATES, state_of
 
 COUNTED_BACK = timedelta(hours=24)
 WAITS_TOO_LONG = timedelta(hours=1)

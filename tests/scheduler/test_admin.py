@@ -23,7 +23,7 @@ from playwright.sync_api import expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
 from scheduler import schedules
-from scheduler.admin import ScheduleAdmin
+from scheduler.admin.schedules import ScheduleAdmin
 from tests.admin import Page, act, no_broker, published, staff_with
 from tests.factories import StaffFactory
 from tests.test_browser import CHROMIUM, FLAGS
