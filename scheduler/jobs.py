@@ -116,10 +116,16 @@ class Job:
 
 
 @cache
+def tasks() -> "Mapping[str, Task[..., Any]]":
+    """All that workers know, jobs for staff or not, by name."""
+    current_app.loader.import_default_modules()
+    return current_app.tasks
+
+
+@cache
 def jobs() -> Mapping[str, Job]:
     """The jobs by name, sorted by title. Raises TypeError for a task that cannot be declared as it is."""
-    current_app.loader.import_default_modules()
-    declared = [job(task) for task in current_app.tasks.values() if getattr(task, "title", "")]
+    declared = [job(task) for task in tasks().values() if getattr(task, "title", "")]
     return {each.name: each for each in sorted(declared, key=lambda each: (each.title.lower(), each.name))}
 
 

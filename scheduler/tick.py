@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from celery import current_app
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.db.models import Exists
 
+from scheduler.jobs import tasks
 from scheduler.ledger import taken_over
 from scheduler.models import UNFINISHED, Event, Missed, Overlap, Pause, Run, RunEvent, Schedule, Status, Trigger
 from scheduler.timing import Timing, next_occurrence, timing_of
@@ -204,7 +204,7 @@ def _skip(missed: Sequence[Occurrence], reason: str) -> None:
 
 def _values(schedule: Schedule, timing: Timing, now: datetime) -> dict[str, Any]:
     task = schedule.periodic_task
-    if task.task not in current_app.tasks and not task.queue:
+    if task.task not in tasks() and not task.queue:
         raise ValueError(f"There is no job called “{task.task}”.")
     return taken_over(schedule, now, next_occurrence(timing, now))
 
