@@ -22,7 +22,7 @@ def routing(url: str) -> tuple[list[Queue], dict[int, dict[str, Any]]]:
     match url.partition("://")[0]:
         case "pgmq":  # which has no priorities, and serves several queues in turn
             names = {9: f"{QUEUE}_critical", 6: f"{QUEUE}_high", 3: QUEUE, 0: f"{QUEUE}_low"}
-            return [Queue(name) for name in names.values()], {level: {"queue": name} for level, name in names.items()}
+            return [Queue(name, routing_key=name) for name in names.values()], {level: {"queue": name} for level, name in names.items()}
         case "redis" | "rediss":  # where 0 is the most urgent, of the four steps 0, 3, 6, 9
             return [Queue(QUEUE)], {level: {"queue": QUEUE, "priority": 9 - level} for level in (9, 6, 3, 0)}
         case _:
@@ -40,6 +40,7 @@ def settings_for(url: str, database: dict[str, Any]) -> tuple[str, dict[str, Any
             return PGMQ_IN_THE_SAME_DATABASE, {
                 "conn_string": pgmq_conninfo(queues),
                 "init_extension": False,  # a migration of the scheduler installs its SQL
+                "notify_throttle_interval_ms": 10,  # what comes in an interval is not told, and waits up to a second
                 "pool_timeout": PATIENCE,
                 "use_notify": True,
                 "visibility_timeout": VISIBILITY_TIMEOUT,

@@ -169,8 +169,8 @@ row = PeriodicTask.objects.get(name="dispatch-notifications")
 row.crontab = schedules.crontab("0 * 1 {months_away} *", "UTC")
 row.enabled = True
 row.save()
+Schedule.objects.filter(pk=row.pk).update(stale_since=now() - timedelta(days=400))
 follow_edits(now(), "test")
-Schedule.objects.filter(pk=row.pk).update(next_run_at=now() - timedelta(seconds=5))
 """)
     assert installation.json("dispatch_notifications")["planned"] == 0
 
