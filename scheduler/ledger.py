@@ -14,8 +14,9 @@ from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 
 from celery import current_app
 from celery.result import AsyncResult
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
+from kombu.exceptions import EncodeError
 from kombu.utils.json import dumps, loads
 
 from scheduler.app import App
@@ -25,7 +26,7 @@ from scheduler.publishing import publish, send
 
 logger = logging.getLogger(__name__)
 
-_acting: ContextVar[tuple[Trigger, str]] = ContextVar("acting", default=(Trigger.API, ""))
+_acting: ContextVar[tuple[Trigger, str, UUID | None]] = ContextVar("acting", default=(Trigger.API, "", None))
 
 KEPT_OPTIONS = (
     "queue",
@@ -49,9 +50,9 @@ KEPT_OPTIONS = (
 
 
 @contextmanager
-def acting(trigger: Trigger, actor: str) -> Iterator[None]:
-    """Runs asked for inside say that this triggered them, and who did."""
-    token = _acting.set((trigger, actor))
+def acting(trigger: Trigger, actor: str, parent: UUID | None = None) -> Iterator[None]:
+    """Runs asked for inside say that this triggered them, and who did, and from which run."""
+    token = _acting.set((trigger, actor, parent))
     try:
         yield
     finally:
@@ -70,9 +71,9 @@ def enqueue(app: App, task: str, args: Any, kwargs: Any, options: dict[str, Any]
     run = Run(
         id=identity_of(options.get("task_id")),
         task=task,
-        args=dumps(list(args or ())),
-        kwargs=dumps(dict(kwargs or {})),
-        options=dumps({name: options[name] for name in KEPT_OPTIONS if options.get(name) is not None}),
+        args=_encoded(list(args or ())),
+        kwargs=_encoded(dict(kwargs or {})),
+        options=_encoded({name: options[name] for name in KEPT_OPTIONS if options.get(name) is not None}),
         priority=Priority.of(options.get("priority")),
         trigger=trigger,
         actor=actor,
@@ -91,8 +92,15 @@ def enqueue(app: App, task: str, args: Any, kwargs: Any, options: dict[str, Any]
 def _asked_by(app: App) -> tuple[Trigger, str, UUID | None]:
     task = app.current_worker_task
     if task is None:
-        return *_acting.get(), None
+        return _acting.get()
     return Trigger.JOB, task.name, UUID(task.request.id)
+
+
+def _encoded(value: Any) -> str:
+    try:
+        return str(dumps(value))
+    except (TypeError, ValueError) as error:
+        raise EncodeError(str(error)) from error
 
 
 def identity_of(task_id: str | None) -> UUID:
@@ -172,7 +180,13 @@ def _requested(run: Run, now: datetime) -> Run:
 
 
 def _publish_soon(pk: UUID) -> None:
-    publish(cast("App", current_app), timezone.now(), only=[pk])
+    """Where the broker is out of reach beat does it, once it is back."""
+    try:
+        publish(cast("App", current_app), timezone.now(), only=[pk])
+    except DatabaseError:
+        raise
+    except Exception as error:  # each broker's client raises its own
+        logger.warning("Run %s waits for the broker, which is out of reach: %s", pk, error)
 
 
 def event_of(run: Run, kind: Event, actor: str, at: datetime, message: str = "") -> RunEvent:
