@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime, time
+from math import ceil
 from typing import Any
 
 from allauth.account.admin import EmailAddressAdmin as AllauthEmailAddressAdmin
@@ -14,12 +15,14 @@ from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
+from django.core.paginator import Paginator
 from django.db import models
 from django.db.models import QuerySet
 from django.db.models.deletion import Collector
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import formats, timezone
+from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.http import urlencode
 from unfold.admin import ModelAdmin
@@ -67,6 +70,39 @@ class LongListMixin:
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return _CountedOnce
+
+
+MOST_COUNTED = 10_000
+"""Rows: whoever looks for one among more narrows the list rather than paging through it."""
+
+
+class _CountsSoFar(Paginator):  # type: ignore[type-arg]  # generic for the checker alone
+    @cached_property
+    def count(self) -> int:
+        return self.object_list.order_by()[: MOST_COUNTED + 1].count()
+
+    @property
+    def num_pages(self) -> int:
+        return max(1, ceil(min(self.count, MOST_COUNTED) / self.per_page))
+
+
+class CountedSoFar(ChangeList):
+    """The list of an `EndlessListMixin`: says “more than 10,000” where that is so."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if self.result_count > MOST_COUNTED:
+            self.result_count = f"more than {MOST_COUNTED:,}"
+
+
+class EndlessListMixin:
+    """A list of which nobody wants to wait until its millions of rows are counted, and whose first pages will do."""
+
+    paginator = _CountsSoFar
+    show_full_result_count = False
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return CountedSoFar
 
 
 class DaysFilter(RangeDateFilter):
