@@ -7,8 +7,11 @@ from kombu import Queue
 from config.database import pgmq_conninfo
 from config.environment import PGMQ_IN_THE_SAME_DATABASE, database_url
 
-VISIBILITY_TIMEOUT = 900
-"""Seconds after which a message that nobody confirmed is delivered again; longer than any job may take."""
+VISIBILITY_TIMEOUT = 30
+"""Seconds after which a message that a worker took and did not start is delivered again: it may have died with it.
+
+Messages are confirmed when their jobs start, and a job that started is watched over by its heartbeat.
+"""
 
 PATIENCE = 4
 """Seconds to wait for an answer, as Celery does while it connects: whoever publishes has other things to do."""
@@ -22,7 +25,9 @@ def routing(url: str) -> tuple[list[Queue], dict[int, dict[str, Any]]]:
     match url.partition("://")[0]:
         case "pgmq":  # which has no priorities, and serves several queues in turn
             names = {9: f"{QUEUE}_critical", 6: f"{QUEUE}_high", 3: QUEUE, 0: f"{QUEUE}_low"}
-            return [Queue(name, routing_key=name) for name in names.values()], {level: {"queue": name} for level, name in names.items()}
+            return [Queue(name, routing_key=name) for name in names.values()], {
+                level: {"queue": name} for level, name in names.items()
+            }
         case "redis" | "rediss":  # where 0 is the most urgent, of the four steps 0, 3, 6, 9
             return [Queue(QUEUE)], {level: {"queue": QUEUE, "priority": 9 - level} for level in (9, 6, 3, 0)}
         case _:

@@ -19,8 +19,11 @@ logger = logging.getLogger(__name__)
 BATCH = 200
 """Messages between two looks at what is due meanwhile."""
 
-SUSPECT_AFTER = timedelta(seconds=20)
-"""A run whose message was given to the broker so long ago, and that has not started, may have lost it."""
+SUSPECT_AFTER, LONGEST_TRUST = timedelta(seconds=20), timedelta(minutes=5)
+"""A run whose message was given to the broker so long ago, and that has not started, may have lost it.
+
+One that was given again is trusted for longer and longer: a busy worker may hold it, and nothing was lost.
+"""
 
 PAUSED = """
 EXISTS (
@@ -125,19 +128,23 @@ def limits_of(seconds: int) -> dict[str, float]:
 
 # --- What the broker lost --------------------------------------------------------------------------------------------
 
-_WAITING = """
-SELECT (options::json ->> 'queue'), count(*), count(*) FILTER (WHERE published_at < %(long_ago)s)
+_SUSPECT = """
+%(now)s - published_at > greatest(%(suspect_after)s, least(%(longest_trust)s, published_at - available_at))
+"""
+
+_WAITING = f"""
+SELECT (options::json ->> 'queue'), count(*), count(*) FILTER (WHERE {_SUSPECT})
 FROM scheduler_run
 WHERE status IN ('queued', 'retrying') AND published_at IS NOT NULL
 GROUP BY 1
 """
 
-_TAKE_BACK = """
+_TAKE_BACK = f"""
 WITH suspect AS (
     SELECT id
     FROM scheduler_run
     WHERE status IN ('queued', 'retrying')
-        AND published_at < %(long_ago)s
+        AND {_SUSPECT}
         AND (options::json ->> 'queue') IS NOT DISTINCT FROM %(queue)s
     ORDER BY published_at
     LIMIT %(missing)s
@@ -157,12 +164,12 @@ def take_back_lost(app: App, now: datetime, actor: str) -> int:
     A broker that was wiped holds fewer messages than runs wait for. The number that it lacks is published again, the
     oldest first; a message that a worker has in hand and not yet started is published twice then, and starts once.
     """
-    long_ago = now - SUSPECT_AFTER
+    values = {"now": now, "suspect_after": SUSPECT_AFTER, "longest_trust": LONGEST_TRUST}
     lost: list[Run] = []
-    for queue, waiting, suspects in _rows(_WAITING, {"long_ago": long_ago}):
+    for queue, waiting, suspects in _rows(_WAITING, values):
         missing = min(suspects, waiting - _depth(app, queue)) if suspects else 0
         if missing > 0:
-            lost += Run.objects.raw(_TAKE_BACK, {"long_ago": long_ago, "queue": queue, "missing": missing})
+            lost += Run.objects.raw(_TAKE_BACK, {**values, "queue": queue, "missing": missing})
     RunEvent.objects.bulk_create(_republished(lost, now, actor))
     return len(lost)
 
