@@ -170,9 +170,14 @@ def offered() -> Iterator[Callable[[], list[Job]]]:
     garden.task(title="Prune", name="b", shared=False)(water)
     garden.task(name="a", shared=False)(water)
     garden.set_current()
-    jobs.jobs.cache_clear()
+    _forget()
     yield lambda: [each for each in jobs.jobs().values() if each.name in ("a", "b", "z")]
     project.set_current()
+    _forget()
+
+
+def _forget() -> None:
+    jobs.tasks.cache_clear()
     jobs.jobs.cache_clear()
 
 
