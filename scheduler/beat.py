@@ -11,6 +11,7 @@ from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 from django_celery_beat.schedulers import DatabaseScheduler
 
+from scheduler.ledger import end_expired_pauses
 from scheduler.publishing import BATCH as MESSAGES
 from scheduler.publishing import publish, take_back_lost
 from scheduler.rescue import rescue
@@ -30,8 +31,8 @@ LONGEST_BROKER_PAUSE = 15.0
 class Scheduler(DatabaseScheduler):
     """Fires what is due by an index, and never holds a schedule in memory.
 
-    Each pass: follow edits, record what came, publish what may start, rescue what lost its worker. Every step is a
-    short transaction that another beat may take as well, so a beat can be killed anywhere.
+    Each pass: end pauses whose time is over, follow edits, record what came, publish what may start, rescue what lost
+    its worker. Every step is a short transaction that another beat may take as well, so a beat can be killed anywhere.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -70,6 +71,7 @@ class Scheduler(DatabaseScheduler):
     def _pass(self) -> bool:
         """Whether there is more to do at once."""
         now = timezone.now()
+        end_expired_pauses(now, self.actor)
         edits = follow_edits(now, self.actor)
         fired = fire(now, self.actor) if settings.SCHEDULING_ENABLED else 0
         published = self._publish()

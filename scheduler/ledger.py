@@ -129,7 +129,8 @@ def run_now(schedule: Schedule, trigger: Trigger, actor: str) -> Run:
     """
     now = timezone.now()
     run = Run(**taken_over(schedule, now), trigger=trigger, actor=actor, created_at=now, available_at=now)
-    return _requested(run, now)
+    _requested([run], now)
+    return run
 
 
 def taken_over(schedule: Schedule, now: datetime, next_run_at: datetime | None = None) -> dict[str, Any]:
@@ -162,31 +163,46 @@ def taken_over(schedule: Schedule, now: datetime, next_run_at: datetime | None =
 
 def repeat(run: Run, actor: str) -> Run:
     """Ask again for a run that is over: a new one, with a fresh set of attempts."""
+    (again,) = repeat_all([run], actor)
+    return again
+
+
+def repeat_all(runs: Collection[Run], actor: str) -> list[Run]:
     now = timezone.now()
     what = ("schedule_id", "name", "task", "args", "kwargs", "options", "priority")
     limits = ("max_attempts", "retry_backoff", "retry_backoff_max", "time_limit", "exclusive")
-    values = {name: getattr(run, name) for name in (*what, *limits)}
     return _requested(
-        Run(**values, trigger=Trigger.RETRY, actor=actor, parent=run.pk, created_at=now, available_at=now), now
+        [
+            Run(
+                **{name: getattr(run, name) for name in (*what, *limits)},
+                trigger=Trigger.RETRY,
+                actor=actor,
+                parent=run.pk,
+                created_at=now,
+                available_at=now,
+            )
+            for run in runs
+        ],
+        now,
     )
 
 
 @transaction.atomic
-def _requested(run: Run, now: datetime) -> Run:
-    run.save(force_insert=True)
-    event_of(run, Event.RUN_REQUESTED, run.actor, now).save()
-    transaction.on_commit(lambda: _publish_soon(run.pk))
-    return run
+def _requested(runs: list[Run], now: datetime) -> list[Run]:
+    Run.objects.bulk_create(runs)
+    RunEvent.objects.bulk_create([event_of(run, Event.RUN_REQUESTED, run.actor, now) for run in runs])
+    transaction.on_commit(lambda: _publish_soon([run.pk for run in runs]))
+    return runs
 
 
-def _publish_soon(pk: UUID) -> None:
-    """Where the broker is out of reach beat does it, once it is back."""
+def _publish_soon(runs: Collection[UUID]) -> None:
+    """Where the broker is out of reach, or they are many, beat does the rest."""
     try:
-        publish(cast("App", current_app), timezone.now(), only=[pk])
+        publish(cast("App", current_app), timezone.now(), only=runs)
     except DatabaseError:
         raise
     except Exception as error:  # each broker's client raises its own
-        logger.warning("Run %s waits for the broker, which is out of reach: %s", pk, error)
+        logger.warning("%d runs wait for the broker, which is out of reach: %s", len(runs), error)
 
 
 def event_of(run: Run, kind: Event, actor: str, at: datetime, message: str = "") -> RunEvent:
@@ -203,7 +219,7 @@ def cancel(runs: Collection[UUID], actor: str) -> tuple[int, int]:
     A running job is told through its `is_aborted()`, and stopped by force when it has not ended after a while.
     """
     now = timezone.now()
-    found = Run.objects.select_for_update().unfinished().filter(pk__in=runs)
+    found = Run.objects.select_for_update().unfinished().filter(pk__in=runs).order_by("pk")
     waiting = [run for run in found if run.status in WAITING]
     running = [run for run in found if run.status == Status.RUNNING and run.cancel_requested_at is None]
     Run.objects.filter(pk__in=[run.pk for run in waiting]).update(
@@ -232,10 +248,23 @@ def pause(
 @transaction.atomic
 def resume(pauses: Collection[Pause], actor: str) -> None:
     """What was missed meanwhile follows each schedule's policy; what was asked for meanwhile starts."""
+    _end(list(Pause.objects.select_for_update().filter(pk__in=[paused.pk for paused in pauses])), actor, "")
+
+
+@transaction.atomic
+def end_expired_pauses(now: datetime, actor: str) -> int:
+    """Put down that pauses are over whose time has come: nothing is stopped by them any more. Returns their number."""
+    expired = list(Pause.objects.select_for_update(skip_locked=True).filter(until__lte=now))
+    _end(expired, actor, "Its time was over.")
+    return len(expired)
+
+
+def _end(pauses: Collection[Pause], actor: str, why: str) -> None:
     now = timezone.now()
     for paused in pauses:
-        _audit_pause(paused, Event.RESUMED, actor, now)
-    Pause.objects.filter(pk__in=[paused.pk for paused in pauses]).delete()
+        _audit_pause(paused, Event.RESUMED, actor, now, why)
+    if pauses:
+        Pause.objects.filter(pk__in=[paused.pk for paused in pauses]).delete()
 
 
 def _audit_pause(paused: Pause, kind: Event, actor: str, at: datetime, message: str = "") -> None:
