@@ -84,7 +84,12 @@ class Cron:
             steps *= 2
 
     def _occurrences(self, moment: datetime) -> Iterator[datetime]:
-        """What comes after a moment, in UTC, ascending; earlier ones and repetitions may be among them."""
+        """What comes after a moment, in UTC, ascending; earlier ones and repetitions may be among them.
+
+        1. Where the moment is within an hour shown the second time, the rest of that hour comes first.
+        2. Wall times are walked in their order, each for the first moment at which it is shown.
+        3. When the walk leaves an hour that is shown twice, that hour is walked again before what follows it.
+        """
         reading = _reading(self.expression)
         start, is_second_time = self._wall(moment), bool(moment.astimezone(self.zone).fold)
         repeat = None if reading.at_fixed_times else self._repeat(start)
@@ -102,8 +107,6 @@ class Cron:
                 yield self._change(wall)
             if before > after and not reading.at_fixed_times:
                 repeat = repeat or self._repeat(wall)
-        if repeat:
-            yield from repeat.moments(reading, repeat.start - _SECOND)
 
     def _wall(self, moment: datetime) -> datetime:
         """What the clock on the wall shows, in whole seconds."""
@@ -136,7 +139,7 @@ class Cron:
     def _steps_before(self, moment: datetime, steps: int) -> datetime | None:
         """About where one is after so many steps back on the wall clock; None where there are fewer."""
         with suppress(OverflowError):
-            walls = _reading(self.expression).walls(self._wall(moment) + _SECOND, backwards=True)
+            walls = _reading(self.expression).walls(self._wall(moment), backwards=True)
             if wall := next(islice(walls, steps - 1, None), None):
                 return wall.replace(tzinfo=self.zone).astimezone(UTC)
         return None

@@ -202,7 +202,7 @@ def agree(job: Job, zone: ZoneInfo, start: datetime, end: datetime, step: timede
         return
 
     cron = Cron(job.text, zone)
-    for since in (start - SECOND, start + (end - start) * cut):
+    for since in (start - SECOND / 2, start + (end - start) * cut):
         came = list(takewhile(lambda moment: moment <= end, cron.after(since)))
         assert came == [m for m in expected if m > since]
         assert cron.between(since, end, most) == [m for m in expected if m >= since][-most:]
@@ -317,11 +317,17 @@ def test_the_latest_of_years_of_seconds_are_found_at_once() -> None:
 
 
 def test_between_reads_its_ends_as_moments_and_not_as_times_on_the_wall() -> None:
-    """The second 01:45 is before the first 01:50 on the wall, and after it in time."""
-    first = datetime(2026, 11, 1, 1, 50, tzinfo=NEW_YORK)
-    last = datetime(2026, 11, 1, 1, 45, tzinfo=NEW_YORK, fold=1)
-    came = Cron("*/15 * * * *", NEW_YORK).between(first, last, 10)
-    assert came == [datetime(2026, 11, 1, 6, minute, tzinfo=UTC) for minute in (0, 15, 30, 45)]
+    cron = Cron("*/15 * * * *", NEW_YORK)
+    ten_to_two, again = (datetime(2026, 11, 1, 1, 50, tzinfo=NEW_YORK, fold=fold) for fold in (0, 1))
+    assert cron.between(ten_to_two, again, 10) == [datetime(2026, 11, 1, 6, m, tzinfo=UTC) for m in (0, 15, 30, 45)]
+    assert cron.between(again, again + 15 * MINUTE, 10) == [datetime(2026, 11, 1, 7, tzinfo=UTC)]
+
+
+def test_between_looks_further_back_where_many_wall_times_are_one_moment() -> None:
+    """The sixty of a skipped hour all come at the jump."""
+    jump = datetime(2026, 3, 8, 7, tzinfo=UTC)
+    day_before = datetime(2026, 3, 7, 2, 59, tzinfo=NEW_YORK)
+    assert Cron("0-59 2 * * *", NEW_YORK).between(jump - 30 * DAY, jump, 2) == [day_before, jump]
 
 
 def test_nothing_is_asked_of_between_and_nothing_comes() -> None:
