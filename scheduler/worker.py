@@ -17,18 +17,23 @@ from config import database
 
 _local = threading.local()
 _main_pid = os.getpid()
-_has_children = False
+_is_child = False
 
 
 @signals.worker_process_init.connect
-def _remember_that_a_child_is_one(**_: Any) -> None:
-    global _has_children
-    _has_children = True
+def _become_a_child(**_: Any) -> None:
+    """Leave the parent's process group: who stops a whole group, as a terminal or honcho does, means the parent.
+
+    It lets its children finish. One that died of the signal instead could take a lock of the pool along.
+    """
+    global _is_child
+    _is_child = True
+    os.setpgid(0, 0)
 
 
 def is_child() -> bool:
     """Whether this process runs one job at a time for a parent that replaces it: Celery's prefork pool."""
-    return _has_children
+    return _is_child
 
 
 def main_identity() -> str:
