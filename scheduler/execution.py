@@ -9,7 +9,7 @@ nothing of retrying is tried three times, whatever it raises.
 
 import logging
 import random
-import traceback
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic, sleep
@@ -24,7 +24,7 @@ from django.db import close_old_connections, connection, connections
 from django.utils import timezone
 from kombu.utils.json import dumps
 
-from scheduler import rescue, worker
+from scheduler import foreground, rescue, texts, worker
 from scheduler.heartbeat import HEART, Beating
 from scheduler.ledger import identity_of
 from scheduler.models import Status
@@ -32,9 +32,6 @@ from scheduler.models import Status
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
-LONGEST_TEXT = 100_000
-"""Characters of a result, an error or a traceback that are kept."""
-
 PATIENCE = 60.0
 """Seconds that a worker tries to write down how a run ended, while the database is out of reach."""
 
@@ -131,7 +128,7 @@ class Task(DjangoTask[Any, Any]):
                 self._end(attempt, alive, RuntimeError(f"The job asked its process to exit ({error.code})."))
             except Exception as error:
                 self._end(attempt, alive, error)
-        _record(_SUCCEEDED, attempt, result=_text(result))
+        _record(_SUCCEEDED, attempt, result=texts.of_result(result))
         return result
 
     def retry(
@@ -158,6 +155,10 @@ class Task(DjangoTask[Any, Any]):
             return again
         raise again
 
+    def in_foreground(self, kwargs: dict[str, Any], actor: str) -> AbstractContextManager[foreground.Foreground]:
+        """Record what a command does inside, in its own process, as a run of this task: see `scheduler.foreground`."""
+        return foreground.recorded(self.name, kwargs, actor)
+
     def is_aborted(self) -> bool:
         """Whether this run was cancelled: a job that takes long asks now and then, and returns."""
         return HEART.is_aborted(UUID(self.request.id))
@@ -183,7 +184,8 @@ class Task(DjangoTask[Any, Any]):
     def _end(self, attempt: Attempt, alive: Beating, error: Exception) -> NoReturn:
         """Write down that this attempt failed, and whether there will be another one."""
         cause = error.cause if isinstance(error, Again) else error
-        values = {"error": _text_of(cause), "traceback": _traceback_of(cause, error)}
+        shown = cause if cause.__traceback__ else error
+        values = {"error": texts.of_error(cause), "traceback": texts.of_traceback(shown)}
         if alive.aborted_at is not None:
             _record(_FAILED, attempt, **values, status=Status.CANCELLED, available_at=None)
             raise Ignore("It was cancelled.") from error
@@ -379,25 +381,3 @@ def _record(sql: str, attempt: Attempt, **values: Any) -> None:
             sleep(0.5)
     if not rows:
         raise Ignore("It took so long to answer that another worker was given the run.")
-
-
-def _text(result: Any) -> str:
-    """A result as JSON where it can be, for people to read."""
-    if result is None:
-        return ""
-    try:
-        text = dumps(result)
-    except Exception:
-        text = repr(result)
-    return text[:LONGEST_TEXT].replace("\0", "")
-
-
-def _text_of(error: BaseException) -> str:
-    if isinstance(error, SoftTimeLimitExceeded):
-        return "It ran over its time limit, and was stopped."
-    return f"{type(error).__name__}: {error}"[:LONGEST_TEXT].replace("\0", "")
-
-
-def _traceback_of(cause: BaseException, error: BaseException) -> str:
-    shown = cause if cause.__traceback__ else error
-    return "".join(traceback.format_exception(shown))[-LONGEST_TEXT:].replace("\0", "")

@@ -42,6 +42,8 @@ class Beating:
     run: UUID
     attempt: int
     soft_limit: float | None
+    foreground: bool = False
+    """In a command's process: nobody else can take it over, and what stops it ends the command."""
     thread: int = field(default_factory=threading.get_ident)
     started_at: float = field(default_factory=monotonic)
     aborted_at: float | None = None
@@ -55,9 +57,11 @@ class Heart:
         self._pid = 0
 
     @contextmanager
-    def beating(self, run: UUID, attempt: int, soft_limit: float | None) -> Iterator[Beating]:
+    def beating(
+        self, run: UUID, attempt: int, soft_limit: float | None, *, foreground: bool = False
+    ) -> Iterator[Beating]:
         """Keep this attempt alive while its body runs; `soft_limit` in seconds is enforced where Celery does not."""
-        alive = Beating(run, attempt, soft_limit)
+        alive = Beating(run, attempt, soft_limit, foreground)
         with self._lock:
             self._beating[run] = alive
             if self._pid != os.getpid():
@@ -94,7 +98,7 @@ class Heart:
         }
         cancelled = dict(worker.execute(_BEAT, values))
         for beating in alive:
-            if cancelled.get(beating.run, True) and beating.aborted_at is None:
+            if cancelled.get(beating.run, not beating.foreground) and beating.aborted_at is None:
                 beating.aborted_at = monotonic()
 
     def _stop(self, alive: list[Beating]) -> None:
@@ -104,7 +108,9 @@ class Heart:
             with self._lock:
                 if self._beating.get(beating.run) is not beating:
                     continue
-                if beating.aborted_at is not None and now - beating.aborted_at > GRACE * (beating.interruptions + 1):
+                # A command cannot ask whether it shall stop: it is interrupted at once.
+                patience = GRACE * (beating.interruptions + (0 if beating.foreground else 1))
+                if beating.aborted_at is not None and now - beating.aborted_at >= patience:
                     beating.interruptions += 1
                     if beating.interruptions > 1 and worker.is_child():
                         os.kill(os.getpid(), signal.SIGKILL)
@@ -118,6 +124,8 @@ def _interrupt(beating: Beating) -> None:
     """Raise SoftTimeLimitExceeded in the job, where a signal can do it even in a call that blocks."""
     if worker.is_child():
         os.kill(os.getpid(), signal.SIGUSR1)  # to which Celery's pool answers with that exception
+    elif beating.foreground:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)  # as whoever ends a command does
     else:
         raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
         raise_in(ctypes.c_ulong(beating.thread), ctypes.py_object(SoftTimeLimitExceeded))

@@ -184,6 +184,10 @@ class PauseQuerySet(models.QuerySet["Pause"]):
     def active(self, now: datetime) -> "PauseQuerySet":
         return self.filter(Q(until=None) | Q(until__gt=now))
 
+    def of_run(self, task: str, schedule: int | None) -> "PauseQuerySet":
+        """Those that keep a run of this task, and of the schedule with this key, from starting."""
+        return self.filter(Q(schedule=None) | Q(schedule=schedule), task__in=["", task])
+
     def of_schedules(self) -> "PauseQuerySet":
         """Those that stop the schedule of the query around this one."""
         return self.filter(

@@ -2,10 +2,12 @@ from typing import Any
 
 from config.cleanup import clean_up
 from config.management.job import JobCommand
+from config.tasks import clean_up_data
 
 
 class Command(JobCommand):
-    help = "Delete what is past its time: old contests, read notifications, sessions, tokens; rest absent members."
+    help = "Delete what is past its time: old contests, notifications, runs, sessions, tokens; rest absent members."
+    task = clean_up_data
 
     def run(self, **options: Any) -> tuple[dict[str, Any], list[str]]:
         with self.progress.status("Cleaning up …"):

@@ -4,10 +4,12 @@ from typing import Any
 from config.management.job import JobCommand
 from contests.platforms import PLATFORMS
 from contests.sync import COUNTS, PlatformReport, SyncReport, sync
+from contests.tasks import sync_contests
 
 
 class Command(JobCommand):
     help = "Ask the contest platforms what they list, and store what changed."
+    task = sync_contests
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
@@ -19,6 +21,9 @@ class Command(JobCommand):
             default=[],
             help="only these, even where they are disabled (default: all that are enabled)",
         )
+
+    def arguments(self, **options: Any) -> dict[str, Any]:
+        return {"platforms": options["platform"]} if options["platform"] else {}
 
     def run(self, **options: Any) -> tuple[dict[str, Any], list[str]]:
         with self.progress.status("Asking the platforms …") as status:

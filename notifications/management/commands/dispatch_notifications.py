@@ -2,10 +2,12 @@ from typing import Any
 
 from config.management.job import JobCommand
 from notifications.dispatch import DispatchReport, dispatch
+from notifications.tasks import dispatch_notifications
 
 
 class Command(JobCommand):
     help = "Send the reminders that are due now or within the next half hour."
+    task = dispatch_notifications
 
     def run(self, **options: Any) -> tuple[dict[str, Any], list[str]]:
         done = 0
