@@ -4,7 +4,7 @@ PYTHON ?= $(or $(shell command -v python3.11),$(shell command -v python3))
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install demo run test bench lint lock
+.PHONY: help install demo run test bench chaos lint lock
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -39,6 +39,9 @@ test: $(VENV)/.installed-dev ## run all tests
 
 bench: $(VENV)/.installed-dev ## measure planning and syncing, as ratios within one run
 	@$(BIN)/python -m tests.benchmarks
+
+chaos: $(VENV)/.installed-dev ## kill everything for ten minutes, and see whether each occurrence is finished once
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 lint: $(VENV)/.installed-dev ## format check, lint, types, missing migrations, import rules
 	@$(BIN)/ruff format --check .
