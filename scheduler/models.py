@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db import models
+from django.db import connections, models
 from django.db.models import OuterRef, Q
 from django.db.models.functions import Coalesce, Now
 from django_celery_beat.models import PeriodicTask
@@ -214,12 +214,34 @@ class Pause(models.Model):
         return str(self.schedule) if self.schedule else self.task or "everything"
 
 
+# References are checked at the end, so that the order of the two does not matter.
+_DELETE = """
+WITH events AS (
+    DELETE FROM scheduler_runevent
+    WHERE run_id = ANY(%(runs)s)
+)
+DELETE FROM scheduler_run
+WHERE id = ANY(%(runs)s)
+"""
+
+
 class RunQuerySet(models.QuerySet["Run"]):
     def waiting(self) -> "RunQuerySet":
         return self.filter(status__in=WAITING)
 
     def unfinished(self) -> "RunQuerySet":
         return self.filter(status__in=UNFINISHED)
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """With their events, in one statement: Django would read every column of every run first."""
+        gone = list(self.values_list("pk", flat=True))
+        with connections[self.db].cursor() as cursor:
+            cursor.execute(_DELETE, {"runs": gone})
+            deleted = cursor.rowcount
+        return deleted, {Run._meta.label: deleted}
+
+    delete.alters_data = True  # type: ignore[attr-defined]  # Django's mark for what no template may call
+    delete.queryset_only = True  # type: ignore[attr-defined]
 
 
 class Run(models.Model):
@@ -278,6 +300,14 @@ class Run(models.Model):
             models.Index(fields=["schedule", "-created_at"], name="run_of_schedule"),
             models.Index(fields=["-created_at"], name="run_newest"),
             models.Index(fields=["task", "status", "-finished_at"], name="run_of_task"),
+            # For people who look for what is rare. A run of a schedule that goes well is in none of these.
+            models.Index(
+                fields=["-created_at"], name="run_with_failures", condition=Q(failures__gt=0) | Q(crashes__gt=0)
+            ),
+            models.Index(
+                fields=["trigger", "-created_at"], name="run_of_trigger", condition=~Q(trigger=Trigger.SCHEDULE)
+            ),
+            models.Index(fields=["parent"], name="run_of_parent", condition=Q(parent__isnull=False)),
         ]
 
     def __str__(self) -> str:
@@ -309,7 +339,11 @@ class RunEvent(models.Model):
     changes = models.JSONField(default=dict, help_text="Field → what it was and what it became.")
 
     class Meta:
-        indexes = [models.Index(fields=["-at"], name="event_newest")]
+        indexes = [
+            models.Index(fields=["-at"], name="event_newest"),
+            models.Index(fields=["kind", "-at"], name="event_of_kind"),
+            models.Index(fields=["actor", "-at"], name="event_of_actor"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.subject}: {self.get_kind_display()}"
