@@ -106,7 +106,8 @@ def fire(now: datetime, actor: str) -> int:
         .exclude(Exists(Pause.objects.active(now).of_schedules()))
         .order_by("next_run_at")
         .select_related(*ROWS)
-        .select_for_update(skip_locked=True, of=("self",))
+        # Both rows, as both are written: waiting for the second while its editor waits for the first would be for ever.
+        .select_for_update(skip_locked=True, of=("self", "periodic_task"))
     )
     schedules = list(due[:BATCH])
     if not schedules:
