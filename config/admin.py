@@ -79,7 +79,8 @@ MOST_COUNTED = 10_000
 class _CountsSoFar(Paginator):  # type: ignore[type-arg]  # generic for the checker alone
     @cached_property
     def count(self) -> int:
-        return self.object_list.order_by()[: MOST_COUNTED + 1].count()
+        rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]  # of a list in admin
+        return rows.order_by()[: MOST_COUNTED + 1].count()
 
     @property
     def num_pages(self) -> int:
@@ -89,16 +90,18 @@ class _CountsSoFar(Paginator):  # type: ignore[type-arg]  # generic for the chec
 class CountedSoFar(ChangeList):
     """The list of an `EndlessListMixin`: says “more than 10,000” where that is so."""
 
+    result_count: int | str
+
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        if self.result_count > MOST_COUNTED:
+        if int(self.result_count) > MOST_COUNTED:
             self.result_count = f"more than {MOST_COUNTED:,}"
 
 
 class EndlessListMixin:
     """A list of which nobody wants to wait until its millions of rows are counted, and whose first pages will do."""
 
-    paginator = _CountsSoFar
+    paginator: Any = _CountsSoFar
     show_full_result_count = False
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:

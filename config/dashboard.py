@@ -23,11 +23,14 @@ from contests.admin import HEALTHS, health_of, trouble_of
 from contests.models import Contest, Platform
 from notifications.models import OPEN_STATUSES, Notification, Status
 from scheduler import schedules
-from scheduler.admin.schedules import LATE, STATES, state_of
+from scheduler.admin.schedules import LATE, link_to, outcome, state_label
 
 COUNTED_BACK = timedelta(hours=24)
 WAITS_TOO_LONG = timedelta(hours=1)
 """A reminder that could have been sent for so long says that nobody sends."""
+
+SCHEDULES = "django_celery_beat.periodictask"
+SCHEDULES_SHOWN = 10
 
 PAGES = {
     "Contests": (
@@ -40,7 +43,7 @@ PAGES = {
         ("Channels", "contact_mail", "notifications.channel"),
         ("Notifications", "outgoing_mail", "notifications.notification"),
     ),
-    "Scheduler": (("Schedules", "schedule", "django_celery_beat.periodictask"),),
+    "Scheduler": (("Schedules", "schedule", SCHEDULES),),
     "Accounts": (
         ("Users", "person", "auth.user"),
         ("Mail addresses", "alternate_email", "account.emailaddress"),
@@ -84,7 +87,7 @@ def add_to(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     attention: list[str] = []
     parts = {
         "contests.platform": _platforms,
-        "django_celery_beat.periodictask": _schedules,
+        SCHEDULES: _schedules,
         "notifications.notification": _notifications,
     }
     panels = [part(attention) for model, part in parts.items() if _may_view(request, model)]
@@ -107,21 +110,37 @@ def _platforms(attention: list[str]) -> dict[str, Any]:
 
 
 def _schedules(attention: list[str]) -> dict[str, Any]:
+    """Those that need attention, then those that come next, then others: some of each, for there may be a million."""
     now = timezone.now()
-    rows: list[Row] = []
     if not settings.SCHEDULING_ENABLED:
         attention.append("Scheduling is turned off by SCHEDULING_ENABLED: nothing below runs by itself.")
-    for schedule in PeriodicTask.objects.select_related("crontab", "interval", "solar", "clocked").order_by("name"):
-        state = state_of(schedule)
-        link = _link(schedule.name, reverse("admin:django_celery_beat_periodictask_change", args=[schedule.pk]))
-        next_run = schedules.next_run(schedule.crontab, now) if schedule.enabled and schedule.crontab else None
-        last_run = moment(schedule.last_run_at)
-        rows.append([link, _label(state, STATES), schedules.in_words(schedule), moment(next_run), last_run])
-        if state in ("broken", "late"):
-            why = schedules.problem(schedule) if state == "broken" else LATE
-            attention.append(format_html("The schedule {} does not run. {}", link, why))
-    headers = ["schedule", "state", "when", "next run", "last run"]
-    return _panel("Schedules", "django_celery_beat.periodictask", headers, rows)
+    everyone = PeriodicTask.objects.filter(schedule__isnull=False).select_related(*schedules.WITH_ITS_TIMES)
+    shown: dict[int, PeriodicTask] = {}
+    for state in (schedules.State.BROKEN, schedules.State.LATE):
+        found = list(schedules.in_state(everyone, state, now)[: SCHEDULES_SHOWN + 1])
+        if len(found) > SCHEDULES_SHOWN:
+            url = f"{_list_of(SCHEDULES)}?{urlencode({'state': state.value})}"
+            attention.append(_link(f"More schedules are {state.value} than are told here.", url))
+        for schedule in found[:SCHEDULES_SHOWN]:
+            why = schedule.schedule.error or LATE
+            attention.append(format_html("The schedule {} does not run. {}", link_to(schedule), why))
+            shown[schedule.pk] = schedule
+    coming = everyone.filter(enabled=True, schedule__next_run_at__isnull=False).order_by("schedule__next_run_at")
+    for others in (coming, everyone.order_by("name")):
+        missing = max(0, SCHEDULES_SHOWN - len(shown))
+        shown |= {schedule.pk: schedule for schedule in others.exclude(pk__in=list(shown))[:missing]}
+    pauses, runs = schedules.active_pauses(shown.values(), now), schedules.latest_runs(shown.values(), most=10)
+    rows: list[Row] = [
+        [
+            link_to(schedule),
+            state_label(schedules.state_of(schedule, pauses, now)),
+            schedules.in_words(schedule),
+            moment(schedule.schedule.next_run_at if schedule.enabled else None),
+            outcome(runs[schedule.pk], now),
+        ]
+        for schedule in shown.values()
+    ]
+    return _panel("Schedules", SCHEDULES, ["schedule", "state", "when", "next run", "last run"], rows)
 
 
 def _notifications(attention: list[str]) -> dict[str, Any]:

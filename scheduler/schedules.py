@@ -1,27 +1,56 @@
-"""Schedules as rows of django-celery-beat, which staff edit in Django admin."""
+"""Schedules as staff know them: described, judged, saved, turned on and off, deleted. Their rows are PeriodicTasks."""
 
-import inspect
-import json
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from functools import cache
-from itertools import islice
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
-from celery import current_app
-from celery.schedules import ParseException
-from celery.schedules import crontab as celery_crontab
-from cronsim import CronSim, CronSimError
 from django.core.exceptions import ValidationError
-from django.db import transaction
-from django.utils import timezone
-from django_celery_beat.models import CrontabSchedule, PeriodicTask
+from django.db import connection, transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, PeriodicTasks
+
+from scheduler import cron
+from scheduler.jobs import jobs, parsed, tasks, validate_headers
+from scheduler.models import Event, Pause, Priority, Run, RunEvent, Schedule, Status
+from scheduler.tick import BATCH, follow_edits, sentence
+from scheduler.timing import cron_expression, next_occurrence, timing_of
 
 FIELDS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
-"""Of a CrontabSchedule and of Celery's crontab, in the order of a cron expression."""
+"""Of a CrontabSchedule, in the order of a cron expression."""
 
-LATE_AFTER = timedelta(minutes=10)
-"""The scheduler notes what it did every few minutes: a schedule whose time is longer ago than this was not run."""
+LATE_AFTER = timedelta(minutes=1)
+"""A schedule whose time is longer ago than this was not run when it should have been."""
+
+WITH_ITS_TIMES = ("schedule__owner", "crontab", "interval", "clocked", "solar")
+"""What to select with PeriodicTasks that are described or judged."""
+
+DECIDED_BY_STAFF = (
+    *("name", "task", "enabled", "description", "crontab", "interval", "clocked", "solar", "one_off", "start_time"),
+    *("expires", "expire_seconds", "args", "kwargs", "headers", "queue", "priority", "date_changed"),
+)
+"""Columns of a PeriodicTask. The others are the scheduler's, which may write them at any moment."""
+
+OWN_FIELDS = (
+    *("owner", "seconds", "missed", "missed_cap", "max_lateness", "overlap", "max_attempts"),
+    *("retry_backoff", "retry_backoff_max", "time_limit"),
+)
+"""Of a Schedule, what staff decide."""
+
+Row = TypeVar("Row", CrontabSchedule, IntervalSchedule, ClockedSchedule)
+
+
+class State(StrEnum):
+    ON = "on"
+    OFF = "off"
+    PAUSED = "paused"
+    LATE = "late"
+    BROKEN = "broken"
+    ENDED = "ended"
+
+
+# --- Rows of times, which schedules share ----------------------------------------------------------------------------
 
 
 def install(schedules: Mapping[str, tuple[str, str]], *, using: str = "default") -> None:
@@ -37,165 +66,321 @@ def install(schedules: Mapping[str, tuple[str, str]], *, using: str = "default")
 
 
 def crontab(expression: str, zone: str) -> CrontabSchedule:
-    """The row for a cron expression in a time zone, made where missing. Raises ValidationError with a sentence."""
-    return stored(unsaved_crontab(expression, zone))
+    """The row for an expression of five fields, made where missing. Raises ValidationError with a sentence."""
+    seconds, row = unsaved_crontab(expression, zone)
+    if seconds:
+        raise ValidationError("The field for seconds is kept in the Schedule: this row has the other five.")
+    return stored(row)
 
 
-def unsaved_crontab(expression: str, zone: str) -> CrontabSchedule:
-    """As `crontab`, but touching no row."""
-    validate_expression(expression)
-    return CrontabSchedule(**_celery_fields(expression), timezone=zone)
+def unsaved_crontab(expression: str, zone: str) -> tuple[str, CrontabSchedule]:
+    """The field for seconds, empty where there is none, and a row for the other five, normalized.
+
+    Raises ValidationError with a sentence where the expression is not understood, or never comes.
+    """
+    cron.validate(expression)
+    *seconds, minute, hour, day, month, weekday = cron.normalized(expression).split()
+    fields = dict(zip(FIELDS, (minute, hour, day, month, weekday), strict=True))
+    return "".join(seconds), CrontabSchedule(**fields, timezone=ZoneInfo(zone))
 
 
 @transaction.atomic
-def stored(crontab: CrontabSchedule) -> CrontabSchedule:
+def stored(row: Row) -> Row:
     """The row that says the same, made where missing: many schedules share one, as django-celery-beat has it.
 
     It is locked until the transaction ends, so that nobody forgets it before a schedule refers to it.
     """
-    fields = {name: getattr(crontab, name) for name in (*FIELDS, "timezone")}
-    existing = CrontabSchedule.objects.select_for_update().filter(**fields).order_by("pk").first()
-    return existing or CrontabSchedule.objects.create(**fields)
+    model = type(row)
+    fields = {field.name: getattr(row, field.name) for field in model._meta.concrete_fields if not field.primary_key}
+    existing: Row | None = model.objects.select_for_update().filter(**fields).order_by("pk").first()
+    return existing or model.objects.create(**fields)
 
 
 @transaction.atomic
-def forget_unused_crontabs(*pks: int | None) -> None:
-    """Delete the rows to which no schedule refers: deleting one that is in use would delete its schedules."""
-    locked = list(CrontabSchedule.objects.select_for_update().filter(pk__in=pks).values_list("pk", flat=True))
-    CrontabSchedule.objects.filter(pk__in=locked, periodictask=None).delete()
+def forget_unused(rows: Iterable[CrontabSchedule | IntervalSchedule | ClockedSchedule | None]) -> None:
+    """Delete those to which no schedule refers: deleting one that is in use would delete its schedules."""
+    by_model: dict[Any, set[int]] = {}
+    for row in rows:
+        if row is not None:
+            by_model.setdefault(type(row), set()).add(row.pk)
+    for model, keys in by_model.items():
+        locked = list(model.objects.select_for_update().filter(pk__in=keys).values_list("pk", flat=True))
+        model.objects.filter(pk__in=locked, periodictask=None).delete()
 
 
-def expression(crontab: CrontabSchedule) -> str:
-    """What a person would type for this row."""
-    return " ".join(getattr(crontab, field) for field in FIELDS)
+def _times_of(tasks: Iterable[PeriodicTask]) -> list[Any]:
+    return [row for task in tasks for row in (task.crontab, task.interval, task.clocked)]
+
+
+# --- In words --------------------------------------------------------------------------------------------------------
+
+
+def expression(task: PeriodicTask) -> str:
+    """What a person would type for its crontab; nothing where it has none."""
+    return cron_expression(task.crontab, task.schedule.seconds) if task.crontab else ""
 
 
 def in_words(task: PeriodicTask) -> str:
-    """When it runs, as a sentence, with the zone; for a row that came from elsewhere as well as that can be said."""
+    """When it runs, as a person would say it, without the zone; as well as that can be said of a row from elsewhere."""
+    if task.crontab:
+        words = cron.in_words(expression(task)) or "Not understood"
+        return f"{words}, one time only" if task.one_off else words
+    if task.interval:
+        every = str(task.interval)
+        return f"Once, {every.removeprefix('every ')} after its start" if task.one_off else every.capitalize()
     if task.clocked:
-        return f"Once, at {task.clocked.clocked_time:%Y-%m-%d %H:%M} (UTC)"
-    if task.crontab is None:
-        return str(task.scheduler or "no time is set").capitalize()
-    try:
-        words = str(task.crontab.human_readable).removesuffix(f" {task.crontab.timezone}")
-    except Exception:  # of a row that no form has checked
-        return "not understood"
-    return f"{words} ({task.crontab.timezone})"
+        return f"Once, at {task.clocked.clocked_time:%Y-%m-%d %H:%M:%S} UTC"
+    return f"{task.solar.get_event_display()}, which is not supported" if task.solar else "No time is set"
 
 
-def next_runs(crontab: CrontabSchedule, after: datetime, most: int) -> list[datetime]:
-    """The next times in UTC, strictly after the given one; none where they never come or cannot be read."""
-    if _misread(crontab):
-        return []
-    moments = CronSim(expression(crontab), after.astimezone(crontab.timezone))
-    return [moment.astimezone(UTC) for moment in islice(moments, most)]
+def described(task: PeriodicTask) -> dict[str, str]:
+    """What staff decided, in their words: field → value, empty where it says nothing. The audit compares these."""
+    own: Schedule = task.schedule
+    job = jobs().get(task.task)
+    return {
+        "name": task.name,
+        "job": f"{job.title} ({task.task})" if job else task.task,
+        "on": "yes" if task.enabled else "no",
+        "description": task.description,
+        "owner": str(own.owner or ""),
+        "when": f"{expression(task)} ({task.crontab.timezone})" if task.crontab else in_words(task),
+        "only once": "yes" if task.one_off else "no",
+        "starts": _moment(task.start_time),
+        "ends": _moment(task.expires),
+        "arguments by name": task.kwargs or "{}",
+        "arguments as a list": task.args or "[]",
+        "priority": Priority.of(task.priority).label,
+        "queue": task.queue or "",
+        "headers": task.headers or "{}",
+        "seconds until a run expires": _number(task.expire_seconds),
+        "missed runs": str(own.get_missed_display()),
+        "missed runs at most": str(own.missed_cap),
+        "latest start": _number(own.max_lateness),
+        "overlap": str(own.get_overlap_display()),
+        "attempts": _number(own.max_attempts),
+        "first wait": _number(own.retry_backoff),
+        "longest wait": _number(own.retry_backoff_max),
+        "time limit": _number(own.time_limit),
+    }
 
 
-def next_run(crontab: CrontabSchedule, after: datetime) -> datetime | None:
-    return next(iter(next_runs(crontab, after, 1)), None)
+def _moment(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment else ""
 
 
-def is_late(task: PeriodicTask, now: datetime) -> bool:
-    """Whether its time came and the scheduler let it pass, as far as its row tells."""
-    if not task.enabled or task.crontab is None or (task.start_time and task.start_time > now):
-        return False
-    expected = next_run(task.crontab, task.last_run_at or task.date_changed)
-    return expected is not None and expected < now - LATE_AFTER
+def _number(number: int | None) -> str:
+    return "" if number is None else str(number)
 
 
-@cache
-def jobs() -> Mapping[str, str]:
-    """What can be scheduled: the tasks' names, and the first lines of what they say of themselves."""
-    current_app.loader.import_default_modules()
-    tasks = {name: task for name, task in sorted(current_app.tasks.items()) if not name.startswith("celery.")}
-    return {name: (inspect.getdoc(task.run) or "").partition("\n")[0].rstrip(".") for name, task in tasks.items()}
+# --- Judged ----------------------------------------------------------------------------------------------------------
+
+
+def active_pauses(tasks: Iterable[PeriodicTask], now: datetime) -> list[Pause]:
+    """The pauses that may stop one of these."""
+    keys = [task.pk for task in tasks]
+    return list(Pause.objects.active(now).filter(Q(schedule=None) | Q(schedule__in=keys)))
+
+
+def is_paused(task: PeriodicTask, pauses: Iterable[Pause]) -> bool:
+    return any(pause.schedule_id in (None, task.pk) and pause.task in ("", task.task) for pause in pauses)
+
+
+def state_of(task: PeriodicTask, pauses: Iterable[Pause], now: datetime) -> State:
+    own: Schedule = task.schedule
+    if not task.enabled:
+        return State.ENDED if task.one_off and task.total_run_count else State.OFF
+    if own.error:
+        return State.BROKEN
+    if own.stale_since is None and own.next_run_at is None:
+        return State.ENDED
+    if is_paused(task, pauses):
+        return State.PAUSED
+    return State.LATE if own.next_run_at and own.next_run_at < now - LATE_AFTER else State.ON
+
+
+def in_state(tasks: "QuerySet[PeriodicTask]", state: State, now: datetime) -> "QuerySet[PeriodicTask]":
+    """Those of which `state_of` says so, found by an index; what has ended counts as off where that turned it off."""
+    working = Q(enabled=True, schedule__error="")
+    match state:
+        case State.OFF:
+            return tasks.filter(enabled=False)
+        case State.BROKEN:
+            return tasks.filter(enabled=True, schedule__error__gt="")
+        case State.ENDED:
+            return tasks.filter(working, schedule__stale_since=None, schedule__next_run_at=None)
+        case State.PAUSED:
+            return tasks.filter(working & _paused(now))
+        case State.LATE:
+            return tasks.filter(working, schedule__next_run_at__lt=now - LATE_AFTER).exclude(_paused(now))
+        case State.ON:
+            coming = Q(schedule__next_run_at__gte=now - LATE_AFTER) | Q(schedule__stale_since__isnull=False)
+            return tasks.filter(working & coming).exclude(_paused(now))
+
+
+def _paused(now: datetime) -> Q:
+    """Pauses are few, but for those of single schedules: these are looked up, the others written into the query."""
+    found = Q(pk__in=Pause.objects.active(now).filter(task="", schedule__isnull=False).values("schedule"))
+    for schedule, task in (
+        Pause.objects.active(now).exclude(schedule__isnull=False, task="").values_list("schedule", "task")
+    ):
+        named = Q(task=task) if task else Q(pk__isnull=False)
+        found |= named & Q(pk=schedule) if schedule else named
+    return found
 
 
 def problem(task: PeriodicTask) -> str:
-    """Why this schedule cannot work, in a sentence; nothing where it can. No row is taken for granted."""
-    if task.task not in jobs():
-        return f"There is no job called “{task.task}” any more."
+    """Why this schedule does not work, or would not were it on, in a sentence; nothing where it does."""
+    own: Schedule = task.schedule
+    if own.error:
+        return own.error
     try:
-        if task.scheduler is None:
-            return "No time is set."
-        if task.crontab and (misread := _misread(task.crontab)):
-            return misread
-        _ = task.schedule
-        validate_arguments(task.task, parsed(task.args, list), parsed(task.kwargs, dict))
-    except ValidationError as error:
-        return " ".join(error.messages)
-    except Exception as error:  # celery's own, such as for a library that is missing
-        return f"It cannot be scheduled: {error}"
+        next_occurrence(timing_of(task, own.seconds, own.anchor_at), own.anchor_at)
+        require_runnable(task)
+    except Exception as error:
+        # Whatever a row holds that no form has seen.
+        return sentence(error)
     return ""
 
 
-def _misread(crontab: CrontabSchedule) -> str:
-    """Why neither cron nor Celery can follow this row, whoever made it; nothing where both can."""
-    try:
-        validate_expression(expression(crontab))
-        _ = crontab.schedule
-    except ValidationError as error:
-        return " ".join(error.messages)
-    except (ValueError, KeyError, ParseException) as error:
-        return f"The scheduler does not understand “{expression(crontab)}”: {str(error).rstrip('.')}."
-    return ""
+def require_runnable(task: PeriodicTask) -> None:
+    """Refuse, with a sentence, what no worker could run, whenever it came. Raises ValidationError."""
+    validate_headers(task.headers or "")
+    args, kwargs = parsed(task.args, list), parsed(task.kwargs, dict)
+    if task.task not in tasks() and not task.queue:  # workers elsewhere may know it
+        raise ValidationError(f"There is no job called “{task.task}”.")
+    if job := jobs().get(task.task):
+        job.validate(args, kwargs)
 
 
-def parsed(text: str, kind: "type[list[Any]] | type[dict[str, Any]]") -> Any:
-    """The JSON list or object of a schedule's arguments, empty where there is no text. Raises ValidationError."""
-    example = "a list, such as [] or [1, 2]" if kind is list else 'an object, such as {} or {"name": ["value"]}'
-    try:
-        value = json.loads(text) if text.strip() else kind()
-    except ValueError as error:
-        raise ValidationError(f"This is not JSON: {error}.") from error
-    if not isinstance(value, kind):
-        raise ValidationError(f"This must be {example}.")
-    return value
+# --- Decided by staff ------------------------------------------------------------------------------------------------
 
 
-def validate_arguments(job: str, args: list[Any], kwargs: dict[str, Any]) -> None:
-    """Refuse, with a sentence, what the job does not take."""
-    try:
-        inspect.signature(current_app.tasks[job].run).bind(*args, **kwargs)
-    except TypeError as error:
-        raise ValidationError(f"The job does not take these arguments: {error}.") from error
+@transaction.atomic
+def save(task: PeriodicTask, own: Mapping[str, Any], actor: str, now: datetime) -> None:
+    """Save a schedule as staff decided, with an event if anything is different from before.
+
+    `own` are fields of its Schedule. The rows of its times may be unsaved ones.
+
+    1. Lock it: a beat that is about to fire it goes on to others meanwhile.
+    2. Find or make the rows of its times; never change one, for other schedules may refer to it.
+    3. Write what staff decide, and nothing of what the scheduler notes in the same rows.
+    4. Reckon when it comes next.
+    5. Say in the audit what was before, and forget the rows of times that nobody uses any more.
+    """
+    before = next(iter(locked([task.pk])), None) if task.pk else None
+    task.headers = task.headers or "{}"  # for PeriodicTask.save() would write NULL, which the column refuses
+    for name in ("crontab", "interval", "clocked"):
+        row = getattr(task, name)
+        if row is not None and row.pk is None:
+            setattr(task, name, stored(row))
+    if before:
+        task.save(update_fields=DECIDED_BY_STAFF)
+    else:
+        task.save()
+    Schedule.objects.filter(pk=task.pk).update(**own)
+    follow_edits(now, actor, only=[task.pk])
+    after = PeriodicTask.objects.select_related(*WITH_ITS_TIMES).get(pk=task.pk)
+    if changes := _changes(described(before) if before else {}, described(after)):
+        event_of(after, Event.EDITED if before else Event.CREATED, actor, now, changes).save()
+    if before:
+        forget_unused(_times_of([before]))
 
 
-def validate_expression(expression: str) -> None:
-    """Refuse, with a sentence, what cron does not understand, what never comes, and what Celery reads otherwise."""
-    if len(expression.split()) != len(FIELDS):
-        raise ValidationError(
-            "A cron expression has five fields: minute, hour, day of month, month, day of week. "
-            "Every six hours is “0 */6 * * *”."
-        )
-    try:
-        cron = CronSim(expression, timezone.now())
-        next(cron)
-    except CronSimError as error:
-        raise ValidationError(f"Cron does not understand “{expression}”: {str(error).lower()}.") from error
-    except StopIteration:
-        raise ValidationError(f"“{expression}” never comes.") from None
-    if not cron.day_and:
-        raise ValidationError(
-            "Only one of day of month and day of week can be given: cron would run on either day, "
-            "the scheduler only where both come together. Make two schedules of it."
-        )
-    fields = _celery_fields(expression)
-    try:
-        celery_crontab(**fields)
-    except (ValueError, KeyError, ParseException) as error:
-        raise ValidationError(
-            f"“{expression}” is more than the scheduler can follow: write numbers, lists, ranges and steps."
-        ) from error
-    if long := [name for name, text in fields.items() if len(text) > CrontabSchedule._meta.get_field(name).max_length]:
-        raise ValidationError(f"The field for {long[0].replace('_', ' ')} is too long.")
+def locked(keys: Collection[int]) -> list[PeriodicTask]:
+    """These schedules with their times, locked until the transaction ends, in the order in which everybody locks."""
+    rows = Schedule.objects.filter(pk__in=keys).select_related("periodic_task").order_by("pk")
+    list(rows.select_for_update(of=("self", "periodic_task")))
+    return list(PeriodicTask.objects.filter(pk__in=keys).select_related(*WITH_ITS_TIMES).order_by("pk"))
 
 
-def _celery_fields(expression: str) -> dict[str, str]:
-    """The fields as Celery reads them: there Sunday is 0, in cron it is 7 as well."""
-    fields = dict(zip(FIELDS, expression.split(), strict=True))
-    if "7" in fields["day_of_week"]:
-        # The pairs among them, as of 5#2, are nothing that Celery knows in any spelling.
-        days = CronSim(expression, timezone.now()).weekdays
-        fields["day_of_week"] = ",".join(sorted({str(day % 7) if isinstance(day, int) else str(day) for day in days}))
-    return fields
+def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, list[str]]:
+    return {field: [before.get(field, ""), value] for field, value in after.items() if before.get(field, "") != value}
+
+
+def event_of(
+    task: PeriodicTask, kind: Event, actor: str, now: datetime, changes: Mapping[str, Sequence[str]]
+) -> RunEvent:
+    return RunEvent(schedule_id=task.pk, subject=task.name, at=now, kind=kind, actor=actor, changes=dict(changes))
+
+
+@transaction.atomic
+def turn(tasks: "QuerySet[PeriodicTask]", actor: str, now: datetime, *, on: bool) -> list[PeriodicTask]:
+    """Turn these on or off, as far as they are not. Returns those that were; a job that nobody knows stays off."""
+    may = tasks.filter(enabled=not on)
+    if on:
+        may = may.filter(task__in=jobs())
+    turned = [task for task in locked(list(may.values_list("pk", flat=True))) if task.enabled != on]
+    keys = [task.pk for task in turned]
+    PeriodicTask.objects.filter(pk__in=keys).update(enabled=on, date_changed=now)
+    PeriodicTasks.update_changed()
+    # Of more than a batch beat follows the rest, within seconds.
+    follow_edits(now, actor, only=keys[:BATCH])
+    changes = {"on": ["no", "yes"] if on else ["yes", "no"]}
+    RunEvent.objects.bulk_create([event_of(task, Event.EDITED, actor, now, changes) for task in turned], BATCH)
+    return turned
+
+
+@transaction.atomic
+def delete(tasks: "QuerySet[PeriodicTask]", actor: str, now: datetime) -> int:
+    """Delete these, by a statement rather than row by row. Returns their number; runs and events keep their names."""
+    gone = locked(list(tasks.values_list("pk", flat=True)))
+    RunEvent.objects.bulk_create([event_of(task, Event.DELETED, actor, now, {}) for task in gone], BATCH)
+    with connection.cursor() as cursor:
+        # What belongs to them goes by a trigger.
+        cursor.execute("DELETE FROM django_celery_beat_periodictask WHERE id = ANY(%s)", [[task.pk for task in gone]])
+    PeriodicTasks.update_changed()
+    forget_unused(_times_of(gone))
+    return len(gone)
+
+
+@transaction.atomic
+def duplicate(task: PeriodicTask, actor: str, now: datetime) -> PeriodicTask:
+    """A copy that is off, under another name."""
+    kept = {name: getattr(task, name) for name in DECIDED_BY_STAFF if name != "date_changed"}
+    copy = PeriodicTask(**{**kept, "name": _free_name(task.name), "enabled": False})
+    own = {name: getattr(task.schedule, name) for name in OWN_FIELDS}
+    save(copy, own, actor, now)
+    return copy
+
+
+def _free_name(name: str) -> str:
+    longest = PeriodicTask._meta.get_field("name").max_length
+    for number in range(1, 1000):
+        ending = " (copy)" if number == 1 else f" (copy {number})"
+        found = f"{name[: longest - len(ending)]}{ending}"
+        if not PeriodicTask.objects.filter(name=found).exists():
+            return found
+    raise ValidationError("There are too many copies of it already.")
+
+
+# --- How they went ---------------------------------------------------------------------------------------------------
+
+_LATEST = """
+SELECT run.id, run.schedule_id, run.status, run.occurrence, run.created_at, run.started_at, run.finished_at,
+    left(run.error, 200) AS error
+FROM unnest(%(keys)s::int[]) AS schedule(id)
+CROSS JOIN LATERAL (
+    SELECT *
+    FROM scheduler_run
+    WHERE schedule_id = schedule.id
+    ORDER BY created_at DESC, occurrence DESC
+    LIMIT %(most)s
+) run
+"""
+
+
+def latest_runs(tasks: Iterable[PeriodicTask], most: int) -> dict[int, list[Run]]:
+    """The latest runs of each of these schedules by its key, the newest first; of a long error the beginning."""
+    found: dict[int, list[Run]] = {task.pk: [] for task in tasks}
+    for run in Run.objects.raw(_LATEST, {"keys": list(found), "most": most}):
+        found[run.schedule_id or 0].append(run)
+    return found
+
+
+def failing(tasks: "QuerySet[PeriodicTask]") -> "QuerySet[PeriodicTask]":
+    """Those whose last run that was worth speaking of failed."""
+    better = Run.objects.filter(
+        schedule=OuterRef("schedule"), created_at__gt=OuterRef("created_at"), status=Status.SUCCEEDED
+    )
+    failed = Run.objects.filter(status__in=(Status.FAILED, Status.LOST), schedule__isnull=False)
+    return tasks.filter(pk__in=failed.exclude(Exists(better)).values("schedule"))

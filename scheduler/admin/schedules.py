@@ -1,29 +1,49 @@
-"""Schedules in Django admin: one box for the cron expression, and what will run when."""
+"""Schedules in Django admin: what will run, how it went, and a form that lets nothing through that would not run."""
 
-import json
+from collections.abc import Collection, Iterable, Sized
+from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo
 
-from celery import current_app
 from django import forms
 from django.apps import apps
 from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
-from django.db import models, transaction
+from django.contrib.admin import SimpleListFilter
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import get_object_or_404
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.decorators import method_decorator
 from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+from django.utils.timesince import timesince, timeuntil
+from django.views.decorators.http import require_POST
 from django_celery_beat import models as beat
 from unfold.admin import ModelAdmin
-from unfold.decorators import action, display
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.decorators import action
+from unfold.views import ChangeList
+from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSplitDateTimeWidget, UnfoldAdminTextInputWidget
 
-from config.admin import NOTHING, enqueue, moment
-from scheduler import schedules
+from config.admin import NOTHING, CountedSoFar, EndlessListMixin, moment
+from scheduler import ledger, schedules
+from scheduler.admin.schedule_form import TIMING_FIELDS, ScheduleForm, TimingForm, timing_as_typed
+from scheduler.admin.sparkline import MOST, duration, sparkline
+from scheduler.jobs import jobs
+from scheduler.models import Pause, Run, Status, Trigger
+from scheduler.schedules import State
+from scheduler.tick import sentence
+from scheduler.timing import Timing, timing_of
 
-# A schedule is a PeriodicTask with its cron expression beside it; the rows below it are not edited on their own, for
-# several schedules may share one.
+# A schedule is a PeriodicTask with its time beside it; the rows of times are not edited on their own, for several
+# schedules may share one.
 for model in (
     beat.PeriodicTask,
     beat.CrontabSchedule,
@@ -39,143 +59,327 @@ beat.PeriodicTask._meta.verbose_name = "schedule"
 beat.PeriodicTask._meta.verbose_name_plural = "schedules"
 beat.PeriodicTask.__str__ = lambda schedule: schedule.name
 
-STATES = {"on": "success", "off": "default", "late": "warning", "broken": "danger"}
-"""What a schedule's state is called, and the colour it has."""
+STATES = {
+    State.ON: "success",
+    State.OFF: "default",
+    State.PAUSED: "info",
+    State.LATE: "warning",
+    State.BROKEN: "danger",
+    State.ENDED: "default",
+}
+"""The colours of a schedule's states."""
+
+OUTCOMES = {
+    Status.SUCCEEDED: "success",
+    Status.FAILED: "danger",
+    Status.LOST: "danger",
+    Status.RETRYING: "warning",
+    Status.RUNNING: "info",
+    Status.QUEUED: "info",
+    Status.CANCELLED: "default",
+    Status.SKIPPED: "default",
+}
+"""And those of how a run went."""
 
 LATE = "Its time has come and gone: is the scheduler running (manage.py up, or celery -A config beat)?"
 RUNS_SHOWN = 5
+MOST_AT_ONCE = 100
+"""Schedules that are run, paused or copied by one click: each of them takes statements of its own."""
+
+LIST = "admin:django_celery_beat_periodictask_changelist"
 
 
-def state_of(schedule: beat.PeriodicTask) -> str:
-    if not schedule.enabled:
-        return "off"
-    if schedules.problem(schedule):
-        return "broken"
-    return "late" if schedules.is_late(schedule, timezone.now()) else "on"
+def label(text: str, colour: str) -> SafeString:
+    return render_to_string("unfold/helpers/label.html", {"text": text, "type": colour})
 
 
-def _small(rows: int) -> UnfoldAdminTextareaWidget:
-    return UnfoldAdminTextareaWidget({"rows": rows})
+def link_to(schedule: beat.PeriodicTask) -> SafeString:
+    url = reverse("admin:django_celery_beat_periodictask_change", args=[schedule.pk])
+    return format_html('<a class="text-link" href="{}">{}</a>', url, schedule.name)
 
 
-class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # PeriodicTask is untyped
-    task = forms.ChoiceField(label="Job", widget=UnfoldAdminSelectWidget)
-    cron = forms.CharField(
-        label="Cron expression",
+def state_label(state: State) -> SafeString:
+    return label(state.value, STATES[state])
+
+
+def coming(at: datetime | None, now: datetime) -> str:
+    """How far away the next run is: “in 3 hours”."""
+    if at is None:
+        return NOTHING
+    if at < now:
+        return f"{_roughly(timesince(at, now, depth=1))} ago"
+    return f"in {_roughly(timeuntil(at, now, depth=1))}"
+
+
+def outcome(runs: Iterable[Run], now: datetime) -> SafeString | str:
+    """How the newest run went that was not skipped, how long it took and when; with a link to it."""
+    run = next((run for run in runs if run.status != Status.SKIPPED), None)
+    if run is None:
+        return NOTHING
+    took = "" if run.seconds is None else duration(run.seconds)
+    return format_html(
+        '<a href="{}" title="{}">{}</a> {}<span class="aside">{} ago</span>',
+        reverse("admin:scheduler_run_change", args=[run.pk]),
+        run.error,
+        label(run.get_status_display(), OUTCOMES[Status(run.status)]),
+        took,
+        _roughly(timesince(run.finished_at or run.created_at, now, depth=1)),
+    )
+
+
+def _roughly(length: str) -> str:
+    length = length.replace("\xa0", " ")
+    return "less than a minute" if length == "0 minutes" else length
+
+
+class SchedulesList(CountedSoFar):
+    """Looks up what a page of schedules needs in a query each, however many rows it has."""
+
+    result_list: Any
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        now = timezone.now()
+        self.result_list = list(self.result_list)
+        pauses = schedules.active_pauses(self.result_list, now)
+        runs = schedules.latest_runs(self.result_list, MOST)
+        for schedule in self.result_list:
+            schedule.state = schedules.state_of(schedule, pauses, now)
+            schedule.latest_runs = runs[schedule.pk]
+            if self.model_admin.has_change_permission(request):
+                schedule.list_query = request.GET.urlencode()
+
+
+# --- Filters ---------------------------------------------------------------------------------------------------------
+
+
+class StateFilter(SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("failing", "failing"), *((state.value, state.value) for state in State)]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[beat.PeriodicTask]") -> Any:
+        chosen = self.value()
+        if chosen == "failing":
+            return schedules.failing(queryset)
+        known = chosen in [state.value for state in State]
+        return schedules.in_state(queryset, State(str(chosen)), timezone.now()) if known else queryset
+
+
+class JobFilter(SimpleListFilter):
+    title = "job"
+    parameter_name = "job"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [*((job.name, job.title) for job in jobs().values()), ("other", "no job that may be scheduled")]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[beat.PeriodicTask]") -> Any:
+        if self.value() == "other":
+            return queryset.exclude(task__in=jobs())
+        return queryset.filter(task=self.value()) if self.value() else queryset
+
+
+class OwnerFilter(SimpleListFilter):
+    title = "owner"
+    parameter_name = "owner"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("me", "mine"), ("nobody", "nobody's")]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[beat.PeriodicTask]") -> Any:
+        match self.value():
+            case "me":
+                return queryset.filter(schedule__owner=request.user)
+            case "nobody":
+                return queryset.filter(schedule__owner=None)
+        return queryset
+
+
+# --- Pausing ---------------------------------------------------------------------------------------------------------
+
+
+class PauseForm(forms.Form):
+    """How long the chosen schedules rest, and why."""
+
+    HOURS = {"1": "for an hour", "4": "for four hours", "24": "for a day", "": "until somebody resumes them"}
+
+    hours = forms.ChoiceField(
+        label="How long",
         required=False,
-        widget=UnfoldAdminTextInputWidget({"placeholder": "0 */6 * * *", "autocomplete": "off", "spellcheck": "false"}),
-        help_text="Minute, hour, day of month, month, day of week. “0 */6 * * *” is every six hours, "
-        "“*/30 * * * *” every half hour, “0 2 * * 1-5” at 02:00 on weekdays.",
+        choices=[*HOURS.items(), ("until", "until a time")],
+        initial="",
+        widget=UnfoldAdminRadioSelectWidget,
     )
-    zone = forms.ChoiceField(
-        label="Time zone",
-        initial="UTC",
-        choices=[(name, name) for name in sorted(available_timezones())],
-        widget=UnfoldAdminSelectWidget,
-        help_text="The zone in which the expression is read.",
+    until = forms.SplitDateTimeField(
+        required=False, widget=UnfoldAdminSplitDateTimeWidget, help_text="In UTC, where a time is chosen above."
     )
-
-    class Meta:
-        model = beat.PeriodicTask
-        fields = ("name", "task", "enabled", "description", "args", "kwargs")
-        labels = {"args": "List", "kwargs": "By name"}
-        help_texts = {
-            "name": "What it is called here and in the logs.",
-            "enabled": "Off: it does not run, and what it misses meanwhile is not made up for.",
-            "description": "For you and your colleagues: why it exists, who looks after it.",
-            "args": "A JSON list, such as [1, 2]. Usually empty.",
-            "kwargs": 'A JSON object, such as {"platforms": ["codeforces"]}. Usually empty.',
-        }
-        widgets = {"description": _small(2), "args": _small(1), "kwargs": _small(2)}
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        jobs = schedules.jobs()
-        choices = [(name, f"{name} – {title}" if title else name) for name, title in jobs.items()]
-        if not self.instance.task:
-            choices.insert(0, ("", "Choose a job"))
-        elif self.instance.task not in jobs:
-            choices.insert(0, (self.instance.task, f"{self.instance.task} – no longer exists"))
-        self.fields["task"].choices = choices  # type: ignore[attr-defined]  # a ChoiceField
-        if self.instance.crontab:
-            self.fields["cron"].initial = schedules.expression(self.instance.crontab)
-            self.fields["zone"].initial = str(self.instance.crontab.timezone)
-
-    def clean_cron(self) -> str:
-        expression = " ".join(self.cleaned_data["cron"].split())
-        if expression:
-            schedules.validate_expression(expression)
-        elif not (self.instance.interval or self.instance.clocked or self.instance.solar):
-            raise ValidationError("A schedule needs a cron expression.")
-        return expression
-
-    def clean_args(self) -> str:
-        return self._clean_json("args", list)
-
-    def clean_kwargs(self) -> str:
-        return self._clean_json("kwargs", dict)
-
-    def _clean_json(self, name: str, kind: "type[list[Any]] | type[dict[str, Any]]") -> str:
-        return json.dumps(schedules.parsed(self.cleaned_data[name], kind), ensure_ascii=False)
+    reason = forms.CharField(required=False, max_length=200, widget=UnfoldAdminTextInputWidget)
 
     def clean(self) -> None:
         super().clean()
-        values = self.cleaned_data
-        if not {"task", "args", "kwargs"} <= values.keys():
-            return
-        if values["task"] in schedules.jobs():
-            try:
-                schedules.validate_arguments(values["task"], json.loads(values["args"]), json.loads(values["kwargs"]))
-            except ValidationError as error:
-                self.add_error("kwargs", error)
-        elif values["enabled"]:
-            self.add_error("task", "This job no longer exists: choose another, or turn the schedule off.")
+        now = timezone.now()
+        match self.cleaned_data.get("hours"):
+            case "until":
+                until = self.cleaned_data.get("until")
+                if "until" not in self.errors and (until is None or until <= now):
+                    self.add_error("until", "Choose a time that is still to come.")
+            case "":
+                self.cleaned_data["until"] = None
+            case str() as hours:
+                self.cleaned_data["until"] = now + timedelta(hours=int(hours))
 
-    def _post_clean(self) -> None:
-        """Give the row its crontab before the model is asked whether it is valid."""
-        expression, zone = self.cleaned_data.get("cron"), self.cleaned_data.get("zone")
-        if expression and zone and {"cron", "zone"}.intersection(self.changed_data):
-            self.instance.crontab = schedules.unsaved_crontab(expression, zone)
-            if self.instance.clocked:
-                self.instance.one_off = False  # as what comes once has to be
-            self.instance.interval = self.instance.clocked = self.instance.solar = None
-        super()._post_clean()  # type: ignore[misc]  # private in Django, and the one hook between clean() and the model
 
-    def validate_unique(self) -> None:
-        """Without the model's own complaint that no time is set, where the box for it says better what is wrong."""
-        if "cron" not in self.errors and "zone" not in self.errors:
-            return super().validate_unique()
-        try:
-            models.Model.validate_unique(self.instance, exclude=self._get_validation_exclusions())  # type: ignore[attr-defined]  # private in Django
-        except ValidationError as error:
-            self._update_errors(error)  # type: ignore[attr-defined]  # likewise
-        return None
+# --- The pages -------------------------------------------------------------------------------------------------------
+
+
+class SavesAll(admin.ModelAdmin):  # type: ignore[type-arg]  # generic for the checker alone
+    """Saves a schedule with its times and what else it has, and says who changed what. Comes after ModelAdmin."""
+
+    def save_model(
+        self, request: HttpRequest, obj: beat.PeriodicTask, form: "forms.ModelForm[Any]", change: bool
+    ) -> None:
+        assert isinstance(form, ScheduleForm)
+        schedules.save(obj, form.own_values(), request.user.get_username(), timezone.now())
 
 
 @admin.register(beat.PeriodicTask)
-class ScheduleAdmin(ModelAdmin):
+class ScheduleAdmin(EndlessListMixin, ModelAdmin, SavesAll):
     form = ScheduleForm
-    list_display = ("name", "state", "enabled", "cron", "in_words", "next_run", "last_run")
-    list_editable = ("enabled",)
-    list_filter = ("enabled", "task")
-    list_select_related = ("crontab", "interval", "solar", "clocked")
+    list_display = ("schedule_and_job", "controls", "when", "next_run", "last_run", "latest")
+    list_filter = (StateFilter, JobFilter, OwnerFilter)
+    list_per_page = 100
+    list_max_show_all = 100
     search_fields = ("name", "task", "description")
     search_help_text = "Name, job or description"
     ordering = ("name",)
-    readonly_fields = ("in_words", "next_runs", "last_run", "runs")
-    actions = ("run_now", "turn_on", "turn_off")
+    sortable_by = ("schedule_and_job", "next_run")
+    readonly_fields = ("about_jobs", "preview", "last_run", "latest", "history")
+    actions = ("run_now", "turn_on", "turn_off", "pause", "resume", "duplicate")
     actions_submit_line = ("save_and_run_now",)
 
+    class Media:
+        css = {"all": ("schedules.css",)}
+        js = ("schedules.js",)
+
+    # What is shown
+
     def get_fieldsets(self, request: HttpRequest, obj: beat.PeriodicTask | None = None) -> Any:
-        told = ("in_words", "next_runs", "last_run", "runs") if obj else ()
+        how_it_went = ("How it goes", {"fields": ("last_run", "latest", "history")})
+        if obj and not self.has_change_permission(request, obj):
+            return ((None, {"fields": ("state", "decided")}), ("When", {"fields": ("preview",)}), how_it_went)
         return (
-            (None, {"fields": ("name", "task", "enabled", "description")}),
-            ("When", {"fields": ("cron", "zone", *told)}),
+            (None, {"fields": ("name", "task", "about_jobs", "enabled", "owner", "description")}),
+            (
+                "When",
+                {
+                    "fields": (
+                        *("kind", "cron", "zone", ("every", "period"), "clocked_time", "preview"),
+                        *("one_off", "start_time", "expires"),
+                    )
+                },
+            ),
             ("Arguments of the job", {"fields": ("kwargs", "args")}),
+            *((how_it_went,) if obj else ()),
+            (
+                "When it is missed, or still busy",
+                {"fields": ("missed", "missed_cap", "max_lateness", "overlap"), "classes": ("collapse",)},
+            ),
+            (
+                "Attempts and limits",
+                {
+                    "fields": ("max_attempts", "retry_backoff", "retry_backoff_max", "time_limit"),
+                    "classes": ("collapse",),
+                },
+            ),
+            (
+                "Advanced",
+                {"fields": ("priority", "expire_seconds", "queue", "headers", "seen"), "classes": ("collapse",)},
+            ),
         )
 
+    def get_readonly_fields(self, request: HttpRequest, obj: beat.PeriodicTask | None = None) -> Any:
+        return (*super().get_readonly_fields(request, obj), "state", "decided")
+
     def get_queryset(self, request: HttpRequest) -> "QuerySet[beat.PeriodicTask]":
-        return super().get_queryset(request).select_related(*self.list_select_related)  # type: ignore[no-any-return]
+        """With their Schedules, which all have: an outer join could not use the index of next runs."""
+        queryset = super().get_queryset(request).filter(schedule__isnull=False)
+        return queryset.select_related(*schedules.WITH_ITS_TIMES)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return SchedulesList
+
+    @admin.display(description="schedule", ordering="name")
+    def schedule_and_job(self, schedule: beat.PeriodicTask) -> SafeString:
+        job = jobs().get(schedule.task)
+        told = [job.title if job else schedule.task, *filter(None, [schedule.schedule.owner])]
+        return format_html('{}<span class="aside">{}</span>', schedule.name, " · ".join(map(str, told)))
+
+    @admin.display(description="state")
+    def controls(self, schedule: beat.PeriodicTask) -> SafeString:
+        """With buttons for who may press them: each sends the form around the list elsewhere, without a script."""
+        query = getattr(schedule, "list_query", None)
+        context = {"schedule": schedule, "state": self.state(schedule), "query": query}
+        return render_to_string("admin/schedule_controls.html", context)
+
+    @admin.display(description="state")
+    def state(self, schedule: beat.PeriodicTask) -> SafeString:
+        return state_label(_state_of(schedule))
+
+    @admin.display(description="when")
+    def when(self, schedule: beat.PeriodicTask) -> SafeString:
+        zone = f" · {schedule.crontab.timezone}" if schedule.crontab else ""
+        aside = format_html("<code>{}</code>{}", schedules.expression(schedule), zone)
+        return format_html('{}<span class="aside">{}</span>', schedules.in_words(schedule), aside)
+
+    @admin.display(description="next run", ordering="schedule__next_run_at")
+    def next_run(self, schedule: beat.PeriodicTask) -> SafeString:
+        at = schedule.schedule.next_run_at if schedule.enabled else None
+        if at is None:
+            error = Truncator(schedule.schedule.error).chars(120)
+            return format_html('{}<span class="aside error">{}</span>', NOTHING, error)
+        return format_html('{}<span class="aside">{}</span>', coming(at, timezone.now()), moment(at))
+
+    @admin.display(description="last run")
+    def last_run(self, schedule: beat.PeriodicTask) -> SafeString | str:
+        return outcome(_latest_runs(schedule), timezone.now())
+
+    @admin.display(description="latest runs")
+    def latest(self, schedule: beat.PeriodicTask) -> SafeString | str:
+        return sparkline(_latest_runs(schedule)) or NOTHING
+
+    @admin.display(description="what it does")
+    def about_jobs(self, schedule: beat.PeriodicTask) -> SafeString:
+        """Of every job, so that choosing another shows it; a script hides all but the chosen one."""
+        return render_to_string("admin/schedule_jobs.html", {"jobs": jobs().values(), "chosen": schedule.task})
+
+    @admin.display(description="next runs")
+    def preview(self, schedule: beat.PeriodicTask) -> SafeString:
+        context: dict[str, Any] = {"fields": " ".join(TIMING_FIELDS), "schedule": schedule}
+        if schedule.pk:
+            try:
+                timing = timing_of(schedule, schedule.schedule.seconds, schedule.schedule.anchor_at)
+                context |= _preview(timing, schedules.in_words(schedule), _zone_of(schedule), timezone.now())
+            except (ValidationError, ValueError) as error:
+                context["problem"] = sentence(error)
+        return render_to_string("admin/schedule_preview.html", context)
+
+    @admin.display(description="more")
+    def history(self, schedule: beat.PeriodicTask) -> SafeString:
+        return format_html(
+            '<a class="text-link" href="{0}?schedule__exact={2}">All runs</a> · '
+            '<a class="text-link" href="{1}?schedule__exact={2}">All that happened</a> · {3} started so far',
+            reverse("admin:scheduler_run_changelist"),
+            reverse("admin:scheduler_runevent_changelist"),
+            schedule.pk,
+            schedule.total_run_count,
+        )
+
+    @admin.display(description="what staff decided")
+    def decided(self, schedule: beat.PeriodicTask) -> SafeString:
+        told = [(field, value) for field, value in schedules.described(schedule).items() if value]
+        return format_html('<dl class="told">{}</dl>', format_html_join("", "<dt>{}</dt><dd>{}</dd>", told))
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -183,91 +387,76 @@ class ScheduleAdmin(ModelAdmin):
         schedule = context.get("original")
         if schedule and request.method == "GET":
             if problem := schedules.problem(schedule):
-                messages.warning(request, problem)
-            elif schedules.is_late(schedule, timezone.now()):
+                messages.warning(request, f"It does not work. {problem}")
+            elif _state_of(schedule) == State.LATE:
                 messages.warning(request, LATE)
         response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return response
 
-    @display(description="state", label=STATES)
-    def state(self, schedule: beat.PeriodicTask) -> str:
-        return state_of(schedule)
+    # What is asked for besides
 
-    @admin.display(description="cron expression")
-    def cron(self, schedule: beat.PeriodicTask) -> str:
-        return schedules.expression(schedule.crontab) if schedule.crontab else NOTHING
+    def get_urls(self) -> list[URLPattern]:
+        name = "django_celery_beat_periodictask"
+        view = self.admin_site.admin_view
+        return [
+            path("preview/", view(self.preview_view), name=f"{name}_preview"),
+            path("<int:key>/run-now/", view(self.run_now_view), name=f"{name}_run_now"),
+            path("<int:key>/turn/<str:to>/", view(self.turn_view), name=f"{name}_turn"),
+            *super().get_urls(),
+        ]
 
-    @admin.display(description="time zone")
-    def zone(self, schedule: beat.PeriodicTask) -> str:
-        return str(schedule.crontab.timezone) if schedule.crontab else NOTHING
+    def preview_view(self, request: HttpRequest) -> JsonResponse:
+        """When a schedule would come if what is typed were saved, in words and times; or what is wrong, by field.
 
-    @admin.display(description="in words")
-    def in_words(self, schedule: beat.PeriodicTask) -> str:
-        return schedules.in_words(schedule)
-
-    @admin.display(description="next run")
-    def next_run(self, schedule: beat.PeriodicTask) -> str:
-        if not schedule.enabled or not schedule.crontab:
-            return NOTHING
-        return moment(schedules.next_run(schedule.crontab, timezone.now()))
-
-    @admin.display(description="next runs")
-    def next_runs(self, schedule: beat.PeriodicTask) -> str:
-        if not schedule.crontab:
-            return NOTHING
-        runs = schedules.next_runs(schedule.crontab, timezone.now(), RUNS_SHOWN)
-        when = format_html_join("", "<p>{}</p>", ((moment(run),) for run in runs)) or NOTHING
-        return when if schedule.enabled else format_html("<p>None, for it is off. Were it on:</p>{}", when)
-
-    @admin.display(description="last run", ordering="last_run_at")
-    def last_run(self, schedule: beat.PeriodicTask) -> str:
-        if schedule.last_run_at:
-            return moment(schedule.last_run_at)
-        return "not since its last edit" if schedule.total_run_count else "never"
-
-    @admin.display(description="runs so far")
-    def runs(self, schedule: beat.PeriodicTask) -> int:
-        return int(schedule.total_run_count)
-
-    def save_model(
-        self, request: HttpRequest, obj: beat.PeriodicTask, form: "forms.ModelForm[Any]", change: bool
-    ) -> None:
-        """Save what staff decide.
-
-        1. Lock the row and take over what the scheduler noted in it since it was read.
-        2. Find or make the row of the crontab; never change one, for other schedules may refer to it.
-        3. Where it is to run at other times than before, forget its last run: from that the scheduler reckons when it
-           would have run next, and enabling or editing never fires the past.
-        4. Delete the crontab that nobody uses any more.
+        `schedule` in the query is the key of one that is edited: an interval that stays as it is goes on as it does.
         """
-        with transaction.atomic():
-            before = (
-                beat.PeriodicTask.objects.select_for_update(of=("self",))
-                .select_related("crontab")
-                .filter(pk=obj.pk)
-                .first()
-            )
-            if obj.crontab and obj.crontab.pk is None:
-                same = before and before.crontab and _reads(before.crontab) == _reads(obj.crontab)
-                obj.crontab = before.crontab if same else schedules.stored(obj.crontab)
-            if before:
-                obj.last_run_at, obj.total_run_count = before.last_run_at, before.total_run_count
-                if before.crontab_id != obj.crontab_id or (obj.enabled and not before.enabled):
-                    obj.last_run_at = None
-            super().save_model(request, obj, form, change)
-            if before:
-                schedules.forget_unused_crontabs(before.crontab_id)
+        if not (self.has_view_or_change_permission(request) or self.has_add_permission(request)):
+            raise PermissionDenied
+        now = timezone.now()
+        key = request.GET.get("schedule", "")
+        edited = self.get_queryset(request).filter(pk=key).first() if key.isdecimal() and len(key) < 10 else None
+        form = TimingForm(request.GET, initial=timing_as_typed(edited) if edited else None)
+        if not form.is_valid():
+            return JsonResponse({"errors": form.errors})
+        goes_on = not {"kind", "every", "period"}.intersection(form.changed_data)
+        try:
+            timing = form.timing(edited.schedule.anchor_at if edited and goes_on else now)
+            zone = ZoneInfo(form.cleaned_data["zone"]) if form.cleaned_data["kind"] == "cron" else ZoneInfo("UTC")
+            return JsonResponse(_preview(timing, form.words(), zone, now))
+        except (ValidationError, ValueError) as error:
+            return JsonResponse({"errors": {"kind": [sentence(error)]}})
+
+    @method_decorator(require_POST)
+    def run_now_view(self, request: HttpRequest, key: int) -> HttpResponse:
+        self._run(request, [self._one_to_change(request, key)])
+        return _back_to_the_list(request)
+
+    @method_decorator(require_POST)
+    def turn_view(self, request: HttpRequest, key: int, to: str) -> HttpResponse:
+        schedule = self._one_to_change(request, key)
+        self._turn(request, beat.PeriodicTask.objects.filter(pk=schedule.pk), on=to == "on")
+        return _back_to_the_list(request)
+
+    def _one_to_change(self, request: HttpRequest, key: int) -> beat.PeriodicTask:
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        return get_object_or_404(self.get_queryset(request), pk=key)
+
+    # What is done
 
     def delete_model(self, request: HttpRequest, obj: beat.PeriodicTask) -> None:
-        with transaction.atomic():
-            super().delete_model(request, obj)
-            schedules.forget_unused_crontabs(obj.crontab_id)
+        self.delete_queryset(request, beat.PeriodicTask.objects.filter(pk=obj.pk))
 
     def delete_queryset(self, request: HttpRequest, queryset: "QuerySet[beat.PeriodicTask]") -> None:
-        with transaction.atomic():
-            crontabs = list(queryset.values_list("crontab", flat=True))
-            super().delete_queryset(request, queryset)
-            schedules.forget_unused_crontabs(*crontabs)
+        schedules.delete(queryset, request.user.get_username(), timezone.now())
+
+    def get_deleted_objects(
+        self, objs: "QuerySet[beat.PeriodicTask] | Iterable[beat.PeriodicTask]", request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """What belongs to a schedule goes with it, whoever may delete the schedule; its runs and events stay."""
+        names = [schedule.name for schedule in objs]
+        lacking = set() if self.has_delete_permission(request) else {"schedule"}
+        return names, {"schedules": len(names)}, lacking, []
 
     @admin.action(description="Turn on", permissions=["change"])
     def turn_on(self, request: HttpRequest, queryset: "QuerySet[beat.PeriodicTask]") -> None:
@@ -278,42 +467,150 @@ class ScheduleAdmin(ModelAdmin):
         self._turn(request, queryset, on=False)
 
     def _turn(self, request: HttpRequest, queryset: "QuerySet[beat.PeriodicTask]", *, on: bool) -> None:
+        to = "on" if on else "off"
         with transaction.atomic():
-            turned = list(queryset.exclude(enabled=on))
-            beat.PeriodicTask.objects.filter(pk__in=[schedule.pk for schedule in turned]).update(
-                enabled=on, last_run_at=None, date_changed=timezone.now()
-            )
-            beat.PeriodicTasks.update_changed()
-            for schedule in turned:
-                self.log_change(request, schedule, f"Turned {'on' if on else 'off'}.")
-        what = "1 schedule was" if len(turned) == 1 else f"{len(turned)} schedules were"
-        self.message_user(request, f"{what} turned {'on' if on else 'off'}.")
+            turned = schedules.turn(queryset, request.user.get_username(), timezone.now(), on=on)
+            self._log(request, turned, f"Turned {to}.")
+        if turned:
+            self.message_user(request, f"{_number_of(turned)} turned {to}.", messages.SUCCESS)
+        refused = queryset.filter(enabled=False).count() if on else 0
+        if refused:
+            are = "schedule stays off: its job is none" if refused == 1 else "schedules stay off: their jobs are none"
+            self.message_user(request, f"{refused} {are} that may be scheduled.", messages.ERROR)
+        elif not turned:
+            self.message_user(request, f"Nothing was turned {to}: that is how it was already.", messages.INFO)
 
     @admin.action(description="Run now", permissions=["change"])
     def run_now(self, request: HttpRequest, queryset: "QuerySet[beat.PeriodicTask]") -> None:
-        for schedule in queryset:
-            self._run(request, schedule)
+        if chosen := self._few(request, queryset):
+            self._run(request, chosen)
 
     @action(description="Save and run now", permissions=["change"])
     def save_and_run_now(self, request: HttpRequest, obj: beat.PeriodicTask) -> None:
-        self._run(request, obj)
+        self._run(request, self.get_queryset(request).filter(pk=obj.pk))
 
-    def _run(self, request: HttpRequest, schedule: beat.PeriodicTask) -> None:
-        """Ask for it once, as the scheduler would; its own times stay what they are."""
-        try:
-            task = current_app.tasks[schedule.task] if schedule.task in schedules.jobs() else None
-            if task is None:
-                raise ValidationError(f"There is no job called “{schedule.task}” any more.")
-            args, kwargs = schedules.parsed(schedule.args, list), schedules.parsed(schedule.kwargs, dict)
-            schedules.validate_arguments(schedule.task, args, kwargs)
-        except ValidationError as error:
-            messages.error(request, f"“{schedule.name}” could not be started. {' '.join(error.messages)}")
-            return
-        options = {name: getattr(schedule, name) for name in ("queue", "exchange", "routing_key", "priority")}
-        job = task.s(*args, **kwargs).set(**{name: value for name, value in options.items() if value is not None})
-        enqueue(request, job, f"“{schedule.name}”")
-        self.log_change(request, schedule, "Run now.")
+    def _run(self, request: HttpRequest, chosen: Iterable[beat.PeriodicTask]) -> None:
+        """Ask for each once, as the scheduler would; their own times stay what they are."""
+        for schedule in chosen:
+            try:
+                schedules.require_runnable(schedule)
+                run = ledger.run_now(schedule.schedule, Trigger.ADMIN, request.user.get_username())
+            except ValidationError as error:
+                self.message_user(
+                    request, f"“{schedule.name}” could not be started. {' '.join(error.messages)}", messages.ERROR
+                )
+                continue
+            self._log(request, [schedule], "Run now.")
+            link = reverse("admin:scheduler_run_change", args=[run.pk])
+            said = format_html('“{}” was asked for: <a class="text-link" href="{}">see its run</a>.', schedule, link)
+            self.message_user(request, said, messages.SUCCESS)
+
+    @admin.action(description="Pause …", permissions=["change"])
+    def pause(self, request: HttpRequest, queryset: "QuerySet[beat.PeriodicTask]") -> HttpResponse | None:
+        """Ask for how long on a page between, as deleting asks whether."""
+        if not (chosen := self._few(request, queryset)):
+            return None
+        form = PauseForm(request.POST if "apply" in request.POST else None)
+        if not form.is_valid():
+            context = {
+                **self.admin_site.each_context(request),
+                "title": f"Pause {_number_of(chosen, are=False)}",
+                "form": form,
+                "chosen": chosen,
+                "opts": self.opts,
+                "media": self.media + form.media,
+            }
+            return TemplateResponse(request, "admin/pause_schedules.html", context)
+        with transaction.atomic():
+            for schedule in chosen:
+                ledger.pause(
+                    request.user.get_username(),
+                    schedule=schedule.schedule,
+                    until=form.cleaned_data["until"],
+                    reason=form.cleaned_data["reason"],
+                )
+            self._log(request, chosen, "Paused.")
+        self.message_user(request, f"{_number_of(chosen)} paused.", messages.SUCCESS)
+        return None
+
+    @admin.action(description="Resume", permissions=["change"])
+    def resume(self, request: HttpRequest, queryset: "QuerySet[beat.PeriodicTask]") -> None:
+        with transaction.atomic():
+            pauses = list(
+                Pause.objects.filter(schedule__in=queryset.values("pk")).select_related("schedule__periodic_task")
+            )
+            ledger.resume(pauses, request.user.get_username())
+            self._log(request, [each.schedule.periodic_task for each in pauses if each.schedule], "Resumed.")
+        said = f"{_number_of(pauses)} resumed." if pauses else "None of them had a pause of its own."
+        self.message_user(request, said, messages.SUCCESS if pauses else messages.INFO)
+
+    @admin.action(description="Duplicate", permissions=["add"])
+    def duplicate(self, request: HttpRequest, queryset: "QuerySet[beat.PeriodicTask]") -> HttpResponse | None:
+        copies = []
+        for schedule in self._few(request, queryset):
+            try:
+                copies.append(schedules.duplicate(schedule, request.user.get_username(), timezone.now()))
+            except ValidationError as error:
+                self.message_user(
+                    request, f"“{schedule.name}” could not be copied. {' '.join(error.messages)}", messages.ERROR
+                )
+        for copy in copies:
+            self.log_addition(request, copy, "Duplicated.")
+        if not copies:
+            return None
+        self.message_user(
+            request, f"{_number_of(copies)} added, and off until somebody turns them on.", messages.SUCCESS
+        )
+        if len(copies) > 1:
+            return None
+        return HttpResponseRedirect(reverse("admin:django_celery_beat_periodictask_change", args=[copies[0].pk]))
+
+    def _few(self, request: HttpRequest, queryset: "QuerySet[beat.PeriodicTask]") -> "list[beat.PeriodicTask]":
+        """What was chosen; nothing, and a sentence about it, where that is too much for one click."""
+        chosen = list(queryset[: MOST_AT_ONCE + 1])
+        if len(chosen) <= MOST_AT_ONCE:
+            return chosen
+        self.message_user(request, f"Choose {MOST_AT_ONCE} schedules at most for that.", messages.ERROR)
+        return []
+
+    def _log(self, request: HttpRequest, chosen: "Collection[beat.PeriodicTask]", said: str) -> None:
+        if chosen:
+            LogEntry.objects.log_actions(request.user.pk or 0, chosen, CHANGE, said)
 
 
-def _reads(crontab: beat.CrontabSchedule) -> tuple[str, str]:
-    return schedules.expression(crontab), str(crontab.timezone)
+def _state_of(schedule: beat.PeriodicTask) -> State:
+    """As the list looked it up for all its rows; asked for here where there is only one."""
+    if not hasattr(schedule, "state"):
+        now = timezone.now()
+        schedule.state = schedules.state_of(schedule, schedules.active_pauses([schedule], now), now)
+    return schedule.state  # type: ignore[no-any-return]  # PeriodicTask is untyped
+
+
+def _latest_runs(schedule: beat.PeriodicTask) -> list[Run]:
+    if not hasattr(schedule, "latest_runs"):
+        schedule.latest_runs = schedules.latest_runs([schedule], MOST)[schedule.pk]
+    return schedule.latest_runs  # type: ignore[no-any-return]  # likewise
+
+
+def _zone_of(schedule: beat.PeriodicTask) -> ZoneInfo:
+    return ZoneInfo(str(schedule.crontab.timezone)) if schedule.crontab else ZoneInfo("UTC")
+
+
+def _preview(timing: Timing, words: str, zone: ZoneInfo, now: datetime) -> dict[str, Any]:
+    """What is told of a schedule that comes so: in words, and its next runs in its own zone and as moments."""
+    runs = [
+        {"at": at.isoformat(), "there": f"{at.astimezone(zone):%a %Y-%m-%d %H:%M:%S %Z}"}
+        for at in islice(timing.after(now), RUNS_SHOWN)
+    ]
+    return {"words": words, "zone": str(zone), "runs": runs}
+
+
+def _number_of(chosen: Sized, *, are: bool = True) -> str:
+    if len(chosen) == 1:
+        return "1 schedule was" if are else "1 schedule"
+    return f"{len(chosen)} schedules were" if are else f"{len(chosen)} schedules"
+
+
+def _back_to_the_list(request: HttpRequest) -> HttpResponse:
+    query = request.GET.urlencode()
+    return HttpResponseRedirect(f"{reverse(LIST)}?{query}" if query else reverse(LIST))
