@@ -11,6 +11,7 @@ from django.utils import timezone
 
 import contests.cleanup
 import notifications.cleanup
+import scheduler.cleanup
 from config.database.batches import delete_in_batches
 
 
@@ -33,6 +34,7 @@ def _past_their_time(now: datetime) -> "dict[str, QuerySet[Any]]":
     return {
         **contests.cleanup.past_their_time(now),
         **notifications.cleanup.past_their_time(now),
+        **scheduler.cleanup.past_their_time(now),
         "sessions": Session.objects.filter(expire_date__lt=now),
         "tokens": EmailConfirmation.objects.all_expired(),
     }

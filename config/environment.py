@@ -123,6 +123,17 @@ def port(raw: str) -> int:
     return int(raw)
 
 
+def count(largest: int) -> Callable[[str], int]:
+    """A whole number from 1: of what is kept, there is always something."""
+
+    def parse(raw: str) -> int:
+        if not re.fullmatch(r"\d{1,9}", raw, re.ASCII) or not 1 <= int(raw) <= largest:
+            raise ValueError(f"must be a whole number from 1 to {largest}")
+        return int(raw)
+
+    return parse
+
+
 def secret(raw: str) -> str:
     if len(raw) < SHORTEST_SECRET:
         raise ValueError(f"must be at least {SHORTEST_SECRET} characters that nobody can guess")

@@ -13,6 +13,7 @@ from config.environment import (
     boolean,
     broker_url,
     choice,
+    count,
     database_url,
     directory,
     email_url,
@@ -145,6 +146,12 @@ SCHEDULES = {
     "clean-up-data": ("config.tasks.clean_up_data", "0 2 * * *"),
     "report-to-staff": ("config.tasks.report", "0 7 * * 1"),
 }
+
+# What the clean-up leaves of the history, for each job: the newest always, older ones for so long.
+RUNS_KEPT_SUCCEEDED = read("RUNS_KEPT_SUCCEEDED", count(1_000_000), 100)
+RUNS_KEPT_FAILED = read("RUNS_KEPT_FAILED", count(1_000_000), 1000)
+RUNS_SUCCEEDED_HOURS = read("RUNS_SUCCEEDED_HOURS", count(100_000), 24)
+RUNS_FAILED_DAYS = read("RUNS_FAILED_DAYS", count(10_000), 30)
 
 # --- The outside world ---------------------------------------------------------------------------------------------
 
