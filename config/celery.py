@@ -14,10 +14,9 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 
-@signals.before_task_publish.connect
 @signals.celeryd_init.connect
 def start_the_embedded_database(**_: Any) -> None:
-    """The broker may be asked before Django's connection is made, and both may be the embedded server."""
+    """The worker asks the broker before it asks Django's connection, and both may be the embedded server."""
     from config import database
 
     database.ensure_running()

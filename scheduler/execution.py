@@ -234,6 +234,7 @@ class Task(DjangoTask[Any, Any]):
 
 # --- The row ---------------------------------------------------------------------------------------------------------
 
+# It need not wait for the disk: whatever the job commits takes it along, and of what did nothing yet nothing is lost.
 _CLAIM = """
 UPDATE scheduler_run run
 SET status = 'running',
@@ -251,6 +252,7 @@ WHERE run.id = %(run)s
             AND (pause.schedule_id IS NULL OR pause.schedule_id = run.schedule_id)
             AND (pause.task = '' OR pause.task = run.task)
     )
+    AND set_config('synchronous_commit', 'off', true) = 'off'
 RETURNING run.failures, run.max_attempts, run.retry_backoff, run.retry_backoff_max
 """
 

@@ -67,6 +67,9 @@ def _connection() -> "psycopg.Connection[tuple[Any, ...]]":
     if getattr(_local, "pid", None) != os.getpid():
         database.ensure_running()
         parameters = {**connections["default"].get_connection_params(), "cursor_factory": psycopg.Cursor}
+        if database.is_embedded():
+            # The same few statements over and over; elsewhere a pooler that knows no prepared ones may be in between.
+            parameters["prepare_threshold"] = 5
         _local.connection = psycopg.connect(**parameters, autocommit=True)
         _local.pid = os.getpid()
     connection: psycopg.Connection[tuple[Any, ...]] = _local.connection

@@ -41,9 +41,15 @@ def _quoted(value: str) -> str:
     return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
+def is_embedded() -> bool:
+    from django.conf import settings
+
+    return "EMBEDDED_IN" in settings.DATABASES["default"]
+
+
 def ensure_running() -> None:
     """Start the embedded server where the settings ask for it and it is not running."""
     from django.conf import settings
 
-    if data_dir := settings.DATABASES["default"].get("EMBEDDED_IN"):
-        embedded.ensure_running(Path(data_dir))
+    if is_embedded():
+        embedded.ensure_running(Path(settings.DATABASES["default"]["EMBEDDED_IN"]))
