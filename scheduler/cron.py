@@ -69,19 +69,23 @@ class Cron:
     def between(self, first: datetime, last: datetime, most: int) -> list[datetime]:
         """The latest `most` occurrences of first <= occurrence <= last, ascending, in UTC.
 
-        It takes as long as `most` is large, however long ago `first` was: going back on the wall clock finds about
-        where to start, and only `after` says what comes, so that both always agree.
+        It takes as long as there are few, or `most` is large, however long ago `first` was: going back on the wall
+        clock finds about where to start, and only `after` says what comes, so that both always agree.
         """
         first, last = first.astimezone(UTC), last.astimezone(UTC)
+        if len(few := list(islice(self._from(first, last), max(most, 0) + 1))) <= most:
+            return few
         steps = max(most, 1)
         while True:
             start = max(first, self._steps_before(last, steps) or first)
-            coming = takewhile(lambda occurrence: occurrence <= last, self.after(start - _TICK))
-            found = deque(coming, maxlen=max(most, 0))
+            found = deque(self._from(start, last), maxlen=max(most, 0))
             if len(found) == found.maxlen or start == first:
                 return list(found)
             # When clocks change, several wall times may be one moment, or none.
             steps *= 2
+
+    def _from(self, first: datetime, last: datetime) -> Iterator[datetime]:
+        return takewhile(lambda occurrence: occurrence <= last, self.after(first - _TICK))
 
     def _occurrences(self, moment: datetime) -> Iterator[datetime]:
         """What comes after a moment, in UTC, ascending; earlier ones and repetitions may be among them.

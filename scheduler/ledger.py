@@ -105,7 +105,7 @@ RETURNING published_at
 
 
 def _insert(run: Run) -> datetime | None:
-    """When its message may leave: now, or later, as beat decides, where something is paused or its time has not come."""
+    """When its message may leave: now, or None where its time has not come, or something is paused: beat decides."""
     with connection.cursor() as cursor:
         cursor.execute(_INSERT, vars(run))
         (published_at,) = cursor.fetchone()
