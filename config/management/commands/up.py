@@ -4,6 +4,7 @@ import contextlib
 import os
 import shlex
 import signal
+import socket
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
@@ -11,15 +12,20 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
+from django.utils import timezone
 from honcho import manager as honcho
 from honcho.compat import ProcessManager
 
 from config.management.database import require_database
 from config.management.ports import refuse_a_taken_port
+from scheduler import rescue
 
-honcho.KILL_WAIT = 60  # seconds for the worker to finish, or to hand back, what it is at; honcho allows five
+PATIENCE = 10
+"""Seconds for running jobs to finish, once everything shall stop; honcho allows five."""
+
+honcho.KILL_WAIT = PATIENCE
 
 
 class MainProcessOnly(ProcessManager):  # type: ignore[misc]  # honcho is untyped
@@ -55,11 +61,24 @@ class Command(BaseCommand):
                 cwd=str(settings.BASE_DIR),
                 env={**os.environ, "PORT": str(port), "PYTHONUNBUFFERED": "1"},
             )
-        self.stdout.write(f"CodeNotify is at http://{host}:{port}/ (admin: /admin/). Ctrl-C stops it.")
+        self.stdout.write(
+            f"CodeNotify is at http://{host}:{port}/ (admin: /admin/). Ctrl-C stops it: what runs then has {PATIENCE} "
+            "seconds to finish, and is run again after the next start if it does not."
+        )
         # honcho listens to SIGINT and SIGTERM from here on, and ends every process when one ends.
         manager.loop()
+        self._hand_back(manager._processes["worker"]["pid"])
         stopped_by_hand = manager.returncode in (128 + signal.SIGINT, 128 + signal.SIGTERM)
         sys.exit(0 if stopped_by_hand else 1)
+
+    def _hand_back(self, worker: int) -> None:
+        """Let the next worker run at once what this one, which is gone, did not finish."""
+        try:
+            handed_back = rescue.hand_back(f"{socket.gethostname()}:{worker}", timezone.now())
+        except DatabaseError:  # the next beat finds it, a little later
+            return
+        if handed_back:
+            self.stdout.write(f"Not finished, and run again after the next start: {handed_back} in all.")
 
     def _processes(self, host: str, port: int, concurrency: int) -> dict[str, str]:
         celery, gunicorn = (shlex.quote(str(Path(sys.executable).parent / name)) for name in ("celery", "gunicorn"))
