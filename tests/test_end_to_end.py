@@ -271,6 +271,16 @@ def test_the_demo_shows_contests_of_all_platforms_and_mails_without_a_further_st
         assert len(mails) >= 3
         assert f"{len(mails)} so far" in demo.log()
 
+        inside = Installation(tmp_path / "demo")
+
+        def succeeded() -> set[str]:
+            """The schedules that ran, and the jobs that commands did."""
+            runs = inside.json("runs", "--status", "succeeded")["runs"]
+            return {run["name"] or run["task"].rpartition(".")[2] for run in runs}
+
+        shown = {"sync-contests", "clean-up-data", "sync_contests", "dispatch_notifications"}
+        eventually(lambda: succeeded() >= shown, what="the history in admin")
+
         another = demo.run("demo", PORT=str(free_port()))
         assert another.returncode == 1
         assert "Another demo is running" in another.stderr

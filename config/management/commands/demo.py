@@ -43,6 +43,9 @@ class Command(BaseCommand):
             self._manage(environment, "sync_contests")
             self._say("Three members are told of what is due …")
             self._manage(environment, "dispatch_notifications")
+            self._say("Two schedules are run once, as soon as the worker is there …")
+            for schedule in ("sync-contests", "clean-up-data"):
+                self._manage(environment, "run_job", schedule)
             self._say(self._where_to_look(port, data_dir / "outbox"))
             sys.exit(self._up(environment, port))
 
@@ -79,7 +82,7 @@ class Command(BaseCommand):
         return f"""
   Contests     {site}/
   Mails        {site}/outbox/  (as {accounts.STAFF}), {len(list(outbox.glob("*.eml")))} so far, as files in {outbox}
-  Admin        {site}/admin/  as {accounts.STAFF}: platforms, schedules, notifications
+  Admin        {site}/admin/  as {accounts.STAFF}: platforms, schedules, runs, notifications
   Members      {", ".join(f"{name}@example.org" for name in accounts.WISHES)}: sign in at {site}/accounts/login/
   Password     {accounts.PASSWORD}  (everybody's)
 
