@@ -87,15 +87,22 @@ class _CountsSoFar(Paginator):  # type: ignore[type-arg]  # generic for the chec
         return max(1, ceil(min(self.count, MOST_COUNTED) / self.per_page))
 
 
-class CountedSoFar(ChangeList):
+class _MoreThan(int):
+    """A number for templates that reckon with it, and write it out as it is meant."""
+
+    def __str__(self) -> str:
+        return f"more than {int(self):,}"
+
+
+class CountedSoFar(_CountedOnce):
     """The list of an `EndlessListMixin`: says “more than 10,000” where that is so."""
 
-    result_count: int | str
+    result_count: int
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        if int(self.result_count) > MOST_COUNTED:
-            self.result_count = f"more than {MOST_COUNTED:,}"
+        if self.result_count > MOST_COUNTED:
+            self.result_count = self.full_result_count = _MoreThan(MOST_COUNTED)
 
 
 class EndlessListMixin:

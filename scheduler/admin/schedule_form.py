@@ -168,7 +168,7 @@ TIMING_FIELDS = tuple(TimingForm.base_fields)
 
 def timing_as_typed(task: PeriodicTask) -> dict[str, Any]:
     """What the form's fields for times hold for a row, whoever made it."""
-    typed: dict[str, Any] = {"kind": "", "start_time": task.start_time, "expires": task.expires}
+    typed: dict[str, Any] = {"kind": "", "one_off": False, "start_time": task.start_time, "expires": task.expires}
     if task.crontab:
         expression, zone = schedules.expression(task), str(task.crontab.timezone)
         return {**typed, "kind": CRON, "cron": expression, "zone": zone, "one_off": task.one_off}
