@@ -3,11 +3,12 @@
 import logging
 import os
 import socket
+from datetime import datetime
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, close_old_connections, connection
 from django.utils import timezone
 from django_celery_beat.schedulers import DatabaseScheduler
 
@@ -76,7 +77,7 @@ class Scheduler(DatabaseScheduler):
         fired = fire(now, self.actor) if settings.SCHEDULING_ENABLED else 0
         published = self._publish()
         if monotonic() >= self._rescue_from:
-            rescue(now, self.actor)
+            rescue(_now_of_the_database(), self.actor)
         return edits >= BATCH or fired >= BATCH or published >= MESSAGES
 
     def _publish(self) -> int:
@@ -96,6 +97,13 @@ class Scheduler(DatabaseScheduler):
             return 0
         self._broker_pause = 0.0
         return published
+
+
+def _now_of_the_database() -> datetime:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        (now,) = cursor.fetchone()
+    return cast(datetime, now)
 
 
 def _until_the_next_look() -> float:

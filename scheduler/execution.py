@@ -9,25 +9,28 @@ nothing of retrying is tried three times, whatever it raises.
 
 import logging
 import random
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic, sleep
 from typing import Any, NoReturn
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
+from billiard.common import terminate_handler_fired  # type: ignore[attr-defined]  # newer than its stubs
+from celery import signals
 from celery.contrib.django.task import DjangoTask
-from celery.exceptions import Ignore, MaxRetriesExceededError, Retry, SoftTimeLimitExceeded, WorkerLostError
+from celery.exceptions import Ignore, MaxRetriesExceededError, Reject, Retry, SoftTimeLimitExceeded, WorkerLostError
 from celery.worker import request as celery_request
-from django.db import close_old_connections, connection, connections
+from django.db import close_old_connections, connections
 from django.utils import timezone
 from kombu.utils.json import dumps
 
 from scheduler import foreground, rescue, texts, worker
 from scheduler.heartbeat import HEART, Beating
 from scheduler.ledger import identity_of
-from scheduler.models import Status
+from scheduler.models import Event, Status
 
 logger = logging.getLogger(__name__)
 
@@ -52,11 +55,11 @@ class Attempt:
     retry_backoff_max: int | None
 
 
-class Again(Exception):
+class Again(Retry):
     """The job wants another attempt, `countdown` seconds from now, or when the backoff says."""
 
-    def __init__(self, cause: BaseException, countdown: float | None, max_retries: int | None) -> None:
-        super().__init__(str(cause))
+    def __init__(self, cause: Exception, countdown: float | None, max_retries: int | None) -> None:
+        super().__init__(exc=cause)
         self.cause, self.countdown, self.max_retries = cause, countdown, max_retries
 
 
@@ -65,31 +68,38 @@ class Request(celery_request.Request):
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
         super().on_timeout(soft, timeout)
-        if not soft and (attempt := self._attempt):
-            self._record(lambda: rescue.over_limit(*attempt, timeout, timezone.now(), worker.main_identity()))
+        if not soft:
+            _record_in_parent(lambda: rescue.over_limit(*self.attempt, timeout, timezone.now(), worker.main_identity()))
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
         lost = isinstance(getattr(exc_info.exception, "exc", exc_info.exception), WorkerLostError)
-        if lost and (attempt := self._attempt):
-            self._record(lambda: rescue.worker_lost(*attempt, timezone.now(), worker.main_identity()))
+        if lost:
+            _record_in_parent(lambda: rescue.worker_lost(*self.attempt, timezone.now(), worker.main_identity()))
         super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
 
     @property
-    def _attempt(self) -> tuple[UUID, int] | None:
-        number = self.request_dict.get("run_attempt")
-        return None if number is None else (UUID(self.id), number)
+    def attempt(self) -> tuple[UUID, int]:
+        return identity_of(self.id), self.request_dict.get("run_attempt") or 1
 
-    @staticmethod
-    def _record(write: Any) -> None:
-        """What cannot be written now is found by the heartbeat that stopped."""
-        try:
-            write()
-        except Exception as error:
-            logger.warning("The end of a run could not be recorded, and will be found by beat: %s", error)
-        finally:
-            # Processes that are forked from this one must not inherit a connection, or a pool's threads.
-            connection.close()
-            connections["default"].close_pool()  # type: ignore[attr-defined]  # PostgreSQL's has one
+
+@signals.task_unknown.connect
+def _give_back(message: Any, name: str, id: str, **_: Any) -> None:
+    """A message of a task that this worker has not: another one may, as while a new release is rolled out."""
+    number = message.headers.get("run_attempt")
+    if number is not None:
+        _record_in_parent(lambda: rescue.unknown(UUID(id), number, name, timezone.now(), worker.main_identity()))
+
+
+def _record_in_parent(write: Callable[[], object]) -> None:
+    """What cannot be written now is found by beat: by the heartbeat that stopped, or by the message that is gone."""
+    try:
+        write()
+    except Exception as error:
+        logger.warning("The end of a run could not be recorded, and will be found by beat: %s", error)
+    finally:
+        # Processes that are forked from this one must not inherit a connection, or a pool's threads.
+        connections["default"].close()
+        connections["default"].close_pool()  # type: ignore[attr-defined]  # PostgreSQL's has one
 
 
 class Task(DjangoTask[Any, Any]):
@@ -108,27 +118,32 @@ class Task(DjangoTask[Any, Any]):
         2. Run the body with a heartbeat.
         3. Write down the result, the next attempt or the failure; what another attempt has overtaken counts nothing.
         """
-        if self.request.called_directly:
+        if self.request.called_directly or self.request.get("is_taken"):  # by other code, or by itself
             return super().__call__(*args, **kwargs)
         if self.request.is_eager:
             return self.run(*args, **kwargs)
         attempt = _claim(self)
+        self.request.update(is_taken=True)
         try:
             return self._run(attempt, *args, **kwargs)
         finally:
-            close_old_connections()
+            _tidy_connections()
 
     def _run(self, attempt: Attempt, *args: Any, **kwargs: Any) -> Any:
+        ignored = None
         with HEART.beating(attempt.run, attempt.number, self._soft_limit) as alive:
             try:
                 result = self._body(*args, **kwargs)
             except Ignore as error:
-                result = str(error) or None
-            except SystemExit as error:
-                self._end(attempt, alive, RuntimeError(f"The job asked its process to exit ({error.code})."))
-            except Exception as error:
+                result, ignored = str(error) or None, error
+            except BaseException as error:
+                if terminate_handler_fired():  # the worker was told to stop at once, which is no fault of the job's
+                    _hand_back(attempt)
+                    raise
                 self._end(attempt, alive, error)
         _record(_SUCCEEDED, attempt, result=texts.of_result(result))
+        if ignored:
+            raise ignored  # nothing that was to follow this run does
         return result
 
     def retry(
@@ -148,7 +163,7 @@ class Task(DjangoTask[Any, Any]):
         if args is not None or kwargs is not None:
             raise TypeError("A retry repeats its run, with its arguments: start another run to give it others.")
         if eta is not None:
-            countdown = (eta - timezone.now()).total_seconds()
+            countdown = ((timezone.make_aware(eta) if timezone.is_naive(eta) else eta) - timezone.now()).total_seconds()
         # Without a cause of its own, as Celery names it.
         again = Again(exc or MaxRetriesExceededError(f"{self.name} asked for a retry."), countdown, max_retries)
         if not throw:
@@ -161,7 +176,14 @@ class Task(DjangoTask[Any, Any]):
 
     def is_aborted(self) -> bool:
         """Whether this run was cancelled: a job that takes long asks now and then, and returns."""
-        return HEART.is_aborted(UUID(self.request.id))
+        return self.request.id is not None and HEART.is_aborted(identity_of(self.request.id))
+
+    def on_replace(self, sig: Any) -> Any:
+        """Celery's, but what takes the place of this run is one of its own: this one has an end already."""
+        for part in (sig, *getattr(sig, "tasks", ())):
+            if part.id == self.request.id:
+                part.set(task_id=str(uuid4()))
+        return super().on_replace(sig)
 
     @property
     def _body(self) -> Any:
@@ -181,8 +203,12 @@ class Task(DjangoTask[Any, Any]):
     def _soft_limit(self) -> float | None:
         return self._limits[1]
 
-    def _end(self, attempt: Attempt, alive: Beating, error: Exception) -> NoReturn:
-        """Write down that this attempt failed, and whether there will be another one."""
+    def _end(self, attempt: Attempt, alive: Beating, error: BaseException) -> NoReturn:
+        """Write down that this attempt failed, and whether there will be another one.
+
+        Raises for Celery what the worker survives: of what is not an Exception, and of MemoryError, it thinks that its
+        own process is broken.
+        """
         cause = error.cause if isinstance(error, Again) else error
         shown = cause if cause.__traceback__ else error
         values = {"error": texts.of_error(cause), "traceback": texts.of_traceback(shown)}
@@ -192,7 +218,9 @@ class Task(DjangoTask[Any, Any]):
         wait = self._wait(attempt, error)
         if wait is None:
             _record(_FAILED, attempt, **values, status=Status.FAILED, available_at=None)
-            raise cause
+            if isinstance(cause, Exception) and not isinstance(cause, MemoryError):
+                raise cause
+            raise RuntimeError(f"The job ended with {texts.of_error(cause)}.") from error
         _record(
             _FAILED, attempt, **values, status=Status.RETRYING, available_at=timezone.now() + timedelta(seconds=wait)
         )
@@ -200,7 +228,7 @@ class Task(DjangoTask[Any, Any]):
             exc=cause if isinstance(cause, Exception) else None, when=timezone.now() + timedelta(seconds=wait)
         ) from error
 
-    def _wait(self, attempt: Attempt, error: Exception) -> float | None:
+    def _wait(self, attempt: Attempt, error: BaseException) -> float | None:
         """Seconds until the next attempt; None where there is none."""
         given = getattr(self, "retry_kwargs", {})
         countdown, max_retries = given.get("countdown"), given.get("max_retries", self.max_retries)
@@ -217,8 +245,10 @@ class Task(DjangoTask[Any, Any]):
             countdown = self.default_retry_delay
         return countdown if countdown is not None else self._backoff(attempt)
 
-    def _is_worth_another(self, error: Exception) -> bool:
+    def _is_worth_another(self, error: BaseException) -> bool:
         """As the task says; by itself it says of a run over its limit that another one would be as long."""
+        if isinstance(error, Reject):
+            return bool(error.args[1])  # its `requeue`
         if isinstance(error, tuple(getattr(self, "dont_autoretry_for", ()))):
             return False
         worth: tuple[type[Exception], ...] = tuple(getattr(self, "autoretry_for", ()))
@@ -232,6 +262,17 @@ class Task(DjangoTask[Any, Any]):
         return random.uniform(0, wait) if self.retry_jitter else wait
 
 
+def _tidy_connections() -> None:
+    """Leave nothing open behind a job: in a transaction that it forgot, whatever the next ones write would be lost."""
+    for alias in list(connections):
+        connection = connections[alias]
+        if connection.in_atomic_block or not connection.get_autocommit():
+            logger.warning("A job left a transaction open, which is rolled back.")
+            connection.close()
+            del connections[alias]
+    close_old_connections()
+
+
 # --- The row ---------------------------------------------------------------------------------------------------------
 
 # It need not wait for the disk: whatever the job commits takes it along, and of what did nothing yet nothing is lost.
@@ -240,8 +281,8 @@ UPDATE scheduler_run run
 SET status = 'running',
     worker = %(worker)s,
     started_at = %(now)s,
-    heartbeat_at = %(now)s,
-    deadline_at = %(deadline)s
+    heartbeat_at = clock_timestamp(),
+    deadline_at = clock_timestamp() + %(limit)s
 WHERE run.id = %(run)s
     AND run.attempt = %(attempt)s
     AND run.status IN ('queued', 'retrying')
@@ -277,7 +318,7 @@ INSERT INTO scheduler_run (
     result, error, traceback
 ) VALUES (
     %(run)s, '', %(task)s, %(args)s, %(kwargs)s, '{}', 3, 'api', '', 'running', %(now)s, %(now)s, %(now)s,
-    1, 0, 0, false, false, %(worker)s, %(now)s, %(now)s, %(deadline)s,
+    1, 0, 0, false, false, %(worker)s, %(now)s, clock_timestamp(), clock_timestamp() + %(limit)s,
     '', '', ''
 )
 ON CONFLICT DO NOTHING
@@ -296,6 +337,27 @@ WHERE id = %(run)s
     AND attempt = %(attempt)s
     AND status = 'running'
 RETURNING id
+"""
+
+# As the attempt did not end by itself, it does not count.
+_HAND_BACK = """
+WITH returned AS (
+    UPDATE scheduler_run
+    SET status = 'queued',
+        attempt = attempt + 1,
+        published_at = NULL,
+        heartbeat_at = NULL
+    WHERE id = %(run)s
+        AND attempt = %(attempt)s
+        AND status = 'running'
+    RETURNING id, schedule_id, name, task
+)
+INSERT INTO scheduler_runevent
+    (run_id, schedule_id, subject, at, kind, actor, attempt, seconds, message, traceback, changes)
+SELECT id, schedule_id, coalesce(nullif(name, ''), task), %(now)s, 'handed_back', %(worker)s, %(attempt)s, %(seconds)s,
+    'Its worker was stopped.', '', '{}'
+FROM returned
+RETURNING run_id
 """
 
 _FAILED = """
@@ -335,7 +397,7 @@ def _claim(task: Task) -> Attempt:
         "attempt": number or 1,
         "worker": worker.identity(),
         "now": now,
-        "deadline": now + timedelta(seconds=hard) + BEYOND_LIMIT if hard else None,
+        "limit": timedelta(seconds=hard) + BEYOND_LIMIT if hard else None,
     }
     if number is None:
         arguments = {"task": task.name, "args": dumps(request.args), "kwargs": dumps(request.kwargs)}
@@ -359,18 +421,29 @@ def _refused(values: dict[str, Any]) -> list[tuple[Any, ...]]:
     return []
 
 
-def _record(sql: str, attempt: Attempt, **values: Any) -> None:
-    """Write down how an attempt ended. Raises Ignore where another has overtaken it: then this one counts nothing."""
+def _hand_back(attempt: Attempt) -> None:
+    """Let another worker run it at once. What cannot be written now is found by the heartbeat that stopped."""
+    try:
+        worker.execute(_HAND_BACK, _ending(attempt))
+    except psycopg.Error as error:
+        logger.warning("Run %s could not be handed back, and will be found by beat: %s", attempt.run, error)
+
+
+def _ending(attempt: Attempt) -> dict[str, Any]:
     now = timezone.now()
-    event = "cancelled" if values.get("status") == Status.CANCELLED else "attempt_failed"
-    values |= {
+    return {
         "run": attempt.run,
         "attempt": attempt.number,
         "now": now,
         "worker": worker.identity(),
         "seconds": (now - attempt.started_at).total_seconds(),
-        "event": event,
     }
+
+
+def _record(sql: str, attempt: Attempt, **values: Any) -> None:
+    """Write down how an attempt ended. Raises Ignore where another has overtaken it: then this one counts nothing."""
+    event = Event.CANCELLED if values.get("status") == Status.CANCELLED else Event.ATTEMPT_FAILED
+    values |= {**_ending(attempt), "event": event}
     give_up_at = monotonic() + PATIENCE
     while True:
         try:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import psycopg
 from django.db import transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 from kombu.utils.json import dumps
 
@@ -72,7 +73,7 @@ def _start(task: str, kwargs: Mapping[str, Any], actor: str) -> Run:
         created_at=now,
         available_at=now,
         started_at=now,
-        heartbeat_at=now,
+        heartbeat_at=Now(),
     )
     event_of(run, Event.RUN_REQUESTED, actor, now).save()
     return run

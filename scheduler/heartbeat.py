@@ -1,4 +1,7 @@
-"""A thread in each process of a worker that says of the runs there that they live, and hears that they shall end."""
+"""A thread in each process of a worker that says of the runs there that they live, and hears that they shall end.
+
+One in the parent of such processes speaks for those that compute something without a break.
+"""
 
 import ctypes
 import logging
@@ -8,11 +11,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from time import monotonic
+from typing import Any
 from uuid import UUID
 
+from celery import signals
 from celery.exceptions import SoftTimeLimitExceeded
-from django.utils import timezone
+from celery.worker import state
 
 from scheduler import worker
 
@@ -26,7 +32,7 @@ GRACE = 10.0
 
 _BEAT = """
 UPDATE scheduler_run run
-SET heartbeat_at = %(now)s
+SET heartbeat_at = clock_timestamp()
 FROM unnest(%(ids)s::uuid[], %(attempts)s::int[]) AS alive(id, attempt)
 WHERE run.id = alive.id
     AND run.attempt = alive.attempt
@@ -92,7 +98,6 @@ class Heart:
 
     def _beat(self, alive: list[Beating]) -> None:
         values = {
-            "now": timezone.now(),
             "ids": [beating.run for beating in alive],
             "attempts": [beating.attempt for beating in alive],
         }
@@ -129,6 +134,50 @@ def _interrupt(beating: Beating) -> None:
     else:
         raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
         raise_in(ctypes.c_ulong(beating.thread), ctypes.py_object(SoftTimeLimitExceeded))
+
+
+# --- The parent of a worker's processes ------------------------------------------------------------------------------
+
+OVERDUE = timedelta(seconds=3 * INTERVAL)
+"""A process that is silent for so long and still there computes something that lets no other thread run."""
+
+_SPEAK_FOR = """
+UPDATE scheduler_run run
+SET heartbeat_at = clock_timestamp()
+FROM unnest(%(ids)s::uuid[], %(attempts)s::int[]) AS alive(id, attempt)
+WHERE run.id = alive.id
+    AND run.attempt = alive.attempt
+    AND run.status = 'running'
+    AND run.heartbeat_at < clock_timestamp() - %(overdue)s
+"""
+
+
+@signals.worker_ready.connect
+def _watch_children(**_: Any) -> None:
+    threading.Thread(target=_speak_for_children, name="heartbeat of children", daemon=True).start()
+
+
+def _speak_for_children() -> None:
+    """Say of runs whose process cannot speak that they live: it is there, and has not told of their end."""
+    pause = threading.Event()
+    while not pause.wait(OVERDUE.total_seconds()):
+        try:
+            attempts = [request.attempt for request in list(state.active_requests) if _is_with_a_child(request)]
+            if attempts:
+                ids, numbers = zip(*attempts, strict=True)
+                worker.execute(_SPEAK_FOR, {"ids": list(ids), "attempts": list(numbers), "overdue": OVERDUE})
+            else:
+                worker.forget_connection()
+        except Exception as error:  # as that the worker took another job meanwhile; the next look is soon enough
+            logger.warning("No heartbeat could be written for a busy process: %s", error)
+
+
+def _is_with_a_child(request: Any) -> bool:
+    try:
+        os.kill(request.worker_pid, 0)
+    except ProcessLookupError:
+        return False
+    return bool(request.worker_pid != os.getpid())
 
 
 HEART = Heart()

@@ -20,7 +20,7 @@ from kombu.exceptions import EncodeError
 from kombu.utils.json import dumps, loads
 
 from scheduler.app import App
-from scheduler.jobs import parsed, validate_headers
+from scheduler.jobs import CELERYS_HEADERS, parsed, tasks, validate_headers
 from scheduler.models import WAITING, Event, Overlap, Pause, Priority, Run, RunEvent, Schedule, Status, Trigger
 from scheduler.publishing import publish, send
 
@@ -63,17 +63,21 @@ def enqueue(app: App, task: str, args: Any, kwargs: Any, options: dict[str, Any]
     """Record a run in the current transaction; its message leaves after commit, or when its time has come.
 
     `options` are those of Celery's `apply_async`: eta, countdown, expires, priority and the rest. The result's id is
-    the run's. Raises kombu's EncodeError where the arguments are nothing that JSON can say.
+    the run's. A `task_id` that has a run already asks for nothing: so a step of a chain that is tried again has one
+    successor, and whoever chooses ids may ask twice. Raises kombu's EncodeError where the arguments are nothing that
+    JSON can say, and ValueError where a header or a limit is none.
     """
     now = timezone.now()
+    _check(options)
     trigger, actor, parent = _asked_by(app)
+    kept = (*KEPT_OPTIONS, *(options.get("stamped_headers") or ()))
     available_at = _moment(options.pop("eta", None), options.pop("countdown", None), now) or now
     run = Run(
         id=identity_of(options.get("task_id")),
         task=task,
         args=_encoded(list(args or ())),
         kwargs=_encoded(dict(kwargs or {})),
-        options=_encoded({name: options[name] for name in KEPT_OPTIONS if options.get(name) is not None}),
+        options=_encoded({name: options[name] for name in kept if options.get(name) is not None}),
         priority=Priority.of(options.get("priority")),
         trigger=trigger,
         actor=actor,
@@ -100,23 +104,34 @@ SELECT %(id)s, %(task)s, %(args)s, %(kwargs)s, %(options)s, %(priority)s, %(trig
     CASE WHEN %(available_at)s <= %(created_at)s AND NOT EXISTS (
         SELECT FROM scheduler_pause WHERE until IS NULL OR until > %(created_at)s
     ) THEN %(created_at)s END
+ON CONFLICT (id) DO NOTHING
 RETURNING published_at
 """
 
 
 def _insert(run: Run) -> datetime | None:
-    """When its message may leave: now, or None where its time has not come, or something is paused: beat decides."""
+    """When its message leaves: now, or as beat decides, as in a pause or before its time; not where it was there."""
     with connection.cursor() as cursor:
         cursor.execute(_INSERT, vars(run))
-        (published_at,) = cursor.fetchone()
-    return published_at
+        inserted = cursor.fetchone()
+    return inserted[0] if inserted else None
+
+
+def _check(options: dict[str, Any]) -> None:
+    """Refuse what would keep a worker from reading the message, or have it read as another run's."""
+    headers = dict(options.get("headers") or {})
+    if celerys := sorted(CELERYS_HEADERS & headers.keys() - {"stamps", "stamped_headers"}):
+        raise ValueError(f"These headers are Celery's own: {', '.join(celerys)}.")
+    for name in ("time_limit", "soft_time_limit"):
+        if options.get(name) is not None:
+            float(options[name])
 
 
 def _asked_by(app: App) -> tuple[Trigger, str, UUID | None]:
     task = app.current_worker_task
-    if task is None:
+    if task is None or task.request.is_eager:
         return _acting.get()
-    return Trigger.JOB, task.name, UUID(task.request.id)
+    return Trigger.JOB, task.name, identity_of(task.request.id)
 
 
 def _encoded(value: Any) -> str:
@@ -126,14 +141,14 @@ def _encoded(value: Any) -> str:
         raise EncodeError(str(error)) from error
 
 
-def identity_of(task_id: str | None) -> UUID:
+def identity_of(task_id: Any) -> UUID:
     """Celery makes UUIDs, and takes whatever else a caller wants as an id."""
     if task_id is None:
         return uuid4()
     try:
-        return UUID(task_id)
+        return UUID(str(task_id))
     except ValueError:
-        return uuid5(NAMESPACE_OID, task_id)
+        return uuid5(NAMESPACE_OID, str(task_id))
 
 
 def _moment(at: Any, seconds: Any, now: datetime) -> datetime | None:
@@ -165,7 +180,10 @@ def taken_over(schedule: Schedule, now: datetime, next_run_at: datetime | None =
     headers = {**validate_headers(task.headers), "periodic_task_name": task.name}
     if next_run_at is not None:
         headers["next_run_at"] = next_run_at.isoformat()
-    routing = {name: getattr(task, name) for name in ("queue", "exchange", "routing_key") if getattr(task, name)}
+    declared = tasks().get(task.task)
+    ways = {name: getattr(task, name) or getattr(declared, name, None) for name in ("queue", "exchange", "routing_key")}
+    routing = {name: way for name, way in ways.items() if way}
+    priority = getattr(declared, "priority", None) if task.priority is None else task.priority
     expires = task.expire_seconds
     return {
         "schedule": schedule,
@@ -174,7 +192,7 @@ def taken_over(schedule: Schedule, now: datetime, next_run_at: datetime | None =
         "args": dumps(parsed(task.args, list)),
         "kwargs": dumps(parsed(task.kwargs, dict)),
         "options": dumps({**routing, "headers": headers}),
-        "priority": Priority.of(task.priority),
+        "priority": Priority.of(priority),
         "expires_at": None if expires is None else now + timedelta(seconds=expires),
         "max_attempts": schedule.max_attempts,
         "retry_backoff": schedule.retry_backoff,

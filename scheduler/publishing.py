@@ -1,18 +1,22 @@
 """Messages for runs that may start: given to the broker after commit, and given again where the broker lost them."""
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
+from django.utils import timezone
 from kombu import Connection, Queue
+from kombu.exceptions import ChannelError, OperationalError
 from kombu.utils.json import loads
 
+from scheduler import texts, worker
 from scheduler.app import App
-from scheduler.models import Event, Run, RunEvent
+from scheduler.models import Event, Run, RunEvent, Status
 
 logger = logging.getLogger(__name__)
 
@@ -93,17 +97,42 @@ def _send(runs: Sequence[Run], app: App) -> None:
     try:
         with app.producer_or_acquire() as producer:
             while left:
-                app.publish(**message_of(left[0]), producer=producer)
+                try:
+                    app.publish(**message_of(left[0]), producer=producer)
+                except Exception as error:
+                    if _is_of_the_broker(error):
+                        raise
+                    _fail(left[0], error)
                 del left[0]
     finally:
         if left:
             Run.objects.waiting().filter(pk__in=[run.pk for run in left]).update(published_at=None)
 
 
+def _is_of_the_broker(error: Exception) -> bool:
+    """Whether it would refuse any other message as well; else this one says what no broker takes."""
+    if isinstance(error, psycopg.Error):  # of PGMQ, which checks what it is given: bad data, or an exception of its own
+        return (error.sqlstate or "")[:2] not in ("22", "P0")
+    return isinstance(error, OperationalError) and not isinstance(error.__cause__, ChannelError)
+
+
+@transaction.atomic
+def _fail(run: Run, error: Exception) -> None:
+    """End a run that cannot be put in a message: it must not keep back those behind it."""
+    now = timezone.now()
+    why = texts.kept(f"It cannot be put in a message: {texts.of_error(error)}")
+    ended = Run.objects.waiting().filter(pk=run.pk, attempt=run.attempt)
+    if ended.update(status=Status.FAILED, finished_at=now, error=why, traceback=texts.of_traceback(error)):
+        _event(run, Event.ATTEMPT_FAILED, worker.identity(), now, why).save()
+    logger.error("Run %s of %s has failed. %s", run.pk, run.task, why)
+
+
 def message_of(run: Run) -> dict[str, Any]:
     """The arguments of Celery's `send_task` for a run."""
     options = loads(run.options)
-    routing = {} if options.get("queue") or options.get("exchange") else settings.RUN_ROUTING[run.priority]
+    routing = dict(settings.RUN_ROUTING[run.priority])
+    if options.get("queue") or options.get("exchange"):
+        routing.pop("queue")
     limits = {} if run.time_limit is None else limits_of(run.time_limit)
     return {
         "name": run.task,
@@ -170,24 +199,22 @@ def take_back_lost(app: App, now: datetime, actor: str) -> int:
         missing = min(suspects, waiting - _depth(app, queue)) if suspects else 0
         if missing > 0:
             lost += Run.objects.raw(_TAKE_BACK, {**values, "queue": queue, "missing": missing})
-    RunEvent.objects.bulk_create(_republished(lost, now, actor))
+    why = "The broker seems to have lost its message."
+    RunEvent.objects.bulk_create([_event(run, Event.REPUBLISHED, actor, now, why) for run in lost])
     return len(lost)
 
 
-def _republished(runs: Iterable[Run], now: datetime, actor: str) -> list[RunEvent]:
-    return [
-        RunEvent(
-            run=run,
-            schedule_id=run.schedule_id,
-            subject=run.name or run.task,
-            at=now,
-            kind=Event.REPUBLISHED,
-            actor=actor,
-            attempt=run.attempt,
-            message="The broker seems to have lost its message.",
-        )
-        for run in runs
-    ]
+def _event(run: Run, kind: Event, actor: str, at: datetime, message: str) -> RunEvent:
+    return RunEvent(
+        run=run,
+        schedule_id=run.schedule_id,
+        subject=run.name or run.task,
+        at=at,
+        kind=kind,
+        actor=actor,
+        attempt=run.attempt,
+        message=message,
+    )
 
 
 def _depth(app: App, queue: str | None) -> int:

@@ -14,12 +14,18 @@ LEASE = timedelta(seconds=15)
 MAX_CRASHES = 5
 """Attempts that may end with their worker before the job itself is held to be the cause."""
 
+UNKNOWN_FOR = timedelta(seconds=5)
+"""How long a task that a worker does not know is given to become known, and three times as long after each try."""
+
 BATCH = 1000
 
 
 @transaction.atomic
 def rescue(now: datetime, actor: str) -> int:
-    """Take back the runs whose worker is silent, or lets them run past their limit. Returns their number."""
+    """Take back the runs whose worker is silent, or lets them run past their limit. Returns their number.
+
+    `now` is the database's, by whose clock workers say that they live: their own may be minutes off.
+    """
     silent = Q(heartbeat_at__lt=now - LEASE) | Q(deadline_at__lt=now)
     return _take(Run.objects.filter(silent), now, actor, Event.WORKER_LOST)
 
@@ -31,9 +37,21 @@ def worker_lost(run: UUID, attempt: int, now: datetime, actor: str) -> int:
 
 
 @transaction.atomic
-def hand_back(worker: str, now: datetime) -> int:
-    """Let others run at once what this worker could not finish before it was stopped; the attempt does not count."""
-    return _take(Run.objects.filter(worker__startswith=f"{worker}/"), now, worker, Event.HANDED_BACK)
+def unknown(run: UUID, attempt: int, task: str, now: datetime, actor: str) -> None:
+    """Have a run tried again whose task the worker does not know, later each time, and fail it after as many tries."""
+    found = Run.objects.waiting().filter(pk=run, attempt=attempt).select_for_update().first()
+    if found is None:
+        return
+    event = _event(found, now, actor, Event.ATTEMPT_FAILED)
+    event.message = found.error = f"There is no task “{task}” on {actor}."
+    found.crashes += 1
+    if found.crashes >= MAX_CRASHES:
+        found.status, found.finished_at = Status.FAILED, now
+    else:
+        found.attempt += 1
+        found.available_at, found.published_at = now + UNKNOWN_FOR * 3 ** (found.crashes - 1), None
+    found.save(update_fields=_WRITTEN)
+    event.save()
 
 
 @transaction.atomic
