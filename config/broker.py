@@ -3,9 +3,12 @@
 from typing import Any
 
 from kombu import Queue
+from kombu.transport import TRANSPORT_ALIASES
 
 from config.database import pgmq_conninfo
 from config.environment import PGMQ_IN_THE_SAME_DATABASE, database_url
+
+TRANSPORT_ALIASES["pgmq"] = "config.pgmq:Transport"
 
 VISIBILITY_TIMEOUT = 30
 """Seconds after which a message that a worker took and did not start is delivered again: it may have died with it.

@@ -115,7 +115,6 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CELERY_BROKER_URL, CELERY_BROKER_TRANSPORT_OPTIONS = broker.settings_for(
     read("CELERY_BROKER_URL", broker_url, environment.PGMQ_IN_THE_SAME_DATABASE), DATABASES["default"]
 )
-CELERY_BROKER_TRANSPORT = "config.pgmq:Transport" if CELERY_BROKER_URL.startswith("pgmq://") else None
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # `celery inspect` needs a reply queue whose name is too long for PGMQ, so nobody may wait for one.
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = not CELERY_BROKER_URL.startswith("pgmq://")
