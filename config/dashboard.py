@@ -23,7 +23,9 @@ from contests.admin import HEALTHS, health_of, trouble_of
 from contests.models import Contest, Platform
 from notifications.models import OPEN_STATUSES, Notification, Status
 from scheduler import schedules
+from scheduler.admin.filters import counted
 from scheduler.admin.schedules import LATE, link_to, outcome, state_label
+from scheduler.models import Status as RunStatus
 
 COUNTED_BACK = timedelta(hours=24)
 WAITS_TOO_LONG = timedelta(hours=1)
@@ -31,6 +33,9 @@ WAITS_TOO_LONG = timedelta(hours=1)
 
 SCHEDULES = "django_celery_beat.periodictask"
 SCHEDULES_SHOWN = 10
+RUNS = "scheduler.run"
+RUNS_COUNTED = 10_000
+"""Of each status; where there are more, how many is no matter for a glance."""
 
 PAGES = {
     "Contests": (
@@ -43,7 +48,12 @@ PAGES = {
         ("Channels", "contact_mail", "notifications.channel"),
         ("Notifications", "outgoing_mail", "notifications.notification"),
     ),
-    "Scheduler": (("Schedules", "schedule", SCHEDULES),),
+    "Scheduler": (
+        ("Schedules", "schedule", SCHEDULES),
+        ("Runs", "play_circle", RUNS),
+        ("Pauses", "pause_circle", "scheduler.pause"),
+        ("Events", "history", "scheduler.runevent"),
+    ),
     "Accounts": (
         ("Users", "person", "auth.user"),
         ("Mail addresses", "alternate_email", "account.emailaddress"),
@@ -88,6 +98,7 @@ def add_to(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     parts = {
         "contests.platform": _platforms,
         SCHEDULES: _schedules,
+        RUNS: _runs,
         "notifications.notification": _notifications,
     }
     panels = [part(attention) for model, part in parts.items() if _may_view(request, model)]
@@ -141,6 +152,19 @@ def _schedules(attention: list[str]) -> dict[str, Any]:
         for schedule in shown.values()
     ]
     return _panel("Schedules", SCHEDULES, ["schedule", "state", "when", "next run", "last run"], rows)
+
+
+def _runs(attention: list[str]) -> dict[str, Any]:
+    since = timezone.now() - COUNTED_BACK
+    counts = counted(list(RunStatus), RUNS_COUNTED, since)
+    rows: list[Row] = []
+    for status, count in counts.items():
+        url = f"{_list_of(RUNS)}?{urlencode({'status__exact': status.value, 'asked': 'day'})}"
+        number = f"{count:,}" if count <= RUNS_COUNTED else f"more than {RUNS_COUNTED:,}"
+        rows.append([_link(status.label, url), number])
+        if count and status in (RunStatus.FAILED, RunStatus.LOST):
+            attention.append(_link(f"Of the last 24 hours' runs {number} {status.label}.", url))
+    return _panel("Runs in the last 24 hours", RUNS, ["status", "number"], rows)
 
 
 def _notifications(attention: list[str]) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from pytest_django import Settings
 
 from contests.models import Contest, ContestChange, Platform, PlatformSync
 from notifications.models import Channel, Notification, Preference, Status
+from scheduler import ledger
+from scheduler.models import Run
 from tests.admin import Page, act, staff_with
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory, StaffFactory, UserFactory
 
@@ -58,6 +60,8 @@ def some_of_everything() -> None:
     ContestChange.objects.create(contest=contest, field="name", old="", new=contest.name, changed_at=NOW)
     NotificationFactory(contest=contest)
     PlatformSync.objects.create(platform=contest.platform, started_at=NOW, duration=timedelta(seconds=1))
+    Run.objects.create(task="<b>job</b>", trigger="api", created_at=NOW, available_at=NOW)
+    ledger.pause("bob", task="<b>job</b>")
 
 
 def test_every_list_and_every_page_opens(bob: Client) -> None:
