@@ -129,13 +129,10 @@ class DaysFilter(RangeDateFilter):
 
 
 def enqueue(request: HttpRequest, job: "Signature[Any]", what: str) -> None:
-    """Hand a job to the workers, and tell the member of staff that it is on its way, or why it is not."""
-    try:
-        job.delay()
-    except Exception as error:  # each broker's client raises its own
-        messages.error(request, f"{what} could not be started: the message broker is out of reach ({error}).")
-    else:
-        messages.success(request, f"{what} was handed to the workers. Reload this page in a moment to see what came.")
+    """Ask for a run of a job, and tell the member of staff where it can be watched."""
+    run = reverse("admin:scheduler_run_change", args=[job.delay().id])
+    watch = '<a class="text-link" href="{}">Watch it run.</a>' if request.user.has_perm("scheduler.view_run") else ""
+    messages.success(request, format_html("{} was asked for. " + watch, what, run))
 
 
 class PicksFromMany(admin.ModelAdmin):  # type: ignore[type-arg]  # generic for the checker alone

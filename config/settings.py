@@ -85,6 +85,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "notifications.middleware.MemberMiddleware",
+    "scheduler.middleware.ActorMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
