@@ -77,14 +77,24 @@ CREATE OR REPLACE TRIGGER scheduler_edited AFTER UPDATE ON django_celery_beat_cl
 CREATE OR REPLACE TRIGGER scheduler_edited BEFORE UPDATE ON scheduler_schedule
     FOR EACH ROW WHEN (OLD.seconds IS DISTINCT FROM NEW.seconds) EXECUTE FUNCTION scheduler_schedule_edited();
 CREATE OR REPLACE TRIGGER scheduler_unchanged BEFORE UPDATE ON scheduler_runevent
-    FOR EACH ROW EXECUTE FUNCTION scheduler_event_changed();
+    FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*) EXECUTE FUNCTION scheduler_event_changed();
 
 INSERT INTO scheduler_schedule (periodic_task_id, stale_since, anchor_at)
 SELECT id, clock_timestamp(), clock_timestamp() FROM django_celery_beat_periodictask
 ON CONFLICT DO NOTHING;
 """
 
+# With the triggers that call them: without the ledger's tables, nobody could save a PeriodicTask any more.
+REVERSE_SQL = """
+DROP FUNCTION scheduler_periodictask_added() CASCADE;
+DROP FUNCTION scheduler_periodictask_edited() CASCADE;
+DROP FUNCTION scheduler_periodictask_deleted() CASCADE;
+DROP FUNCTION scheduler_timing_edited() CASCADE;
+DROP FUNCTION scheduler_schedule_edited() CASCADE;
+DROP FUNCTION scheduler_event_changed() CASCADE;
+"""
+
 
 class Migration(migrations.Migration):
     dependencies = [("scheduler", "0002_ledger"), ("django_celery_beat", "0019_alter_periodictasks_options")]
-    operations = [migrations.RunSQL(SQL, migrations.RunSQL.noop, elidable=False)]
+    operations = [migrations.RunSQL(SQL, REVERSE_SQL, elidable=False)]
