@@ -75,6 +75,8 @@ class Scheduler(DatabaseScheduler):
         end_expired_pauses(now, self.actor)
         edits = follow_edits(now, self.actor)
         fired = fire(now, self.actor) if settings.SCHEDULING_ENABLED else 0
+        if fired >= BATCH:  # what comes meanwhile does not wait until very many that came at once are through
+            fire(now, self.actor, latest_first=True)
         published = self._publish()
         if monotonic() >= self._rescue_from:
             rescue(_now_of_the_database(), self.actor)

@@ -20,7 +20,7 @@ from scheduler.models import Event, Run, RunEvent, Status
 
 logger = logging.getLogger(__name__)
 
-BATCH = 200
+BATCH = 100
 """Messages between two looks at what is due meanwhile."""
 
 SUSPECT_AFTER, LONGEST_TRUST = timedelta(seconds=20), timedelta(minutes=5)
