@@ -37,8 +37,8 @@ run: install ## start web, worker and beat
 test: $(VENV)/.installed-dev ## run all tests
 	@$(BIN)/python -m pytest $(ARGS)
 
-bench: $(VENV)/.installed-dev ## measure planning and syncing, as ratios within one run
-	@$(BIN)/python -m tests.benchmarks
+bench: $(VENV)/.installed-dev ## measure planning, syncing and the scheduler, or a part: make bench ARGS=ticking
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 chaos: $(VENV)/.installed-dev ## kill everything for ten minutes, and see whether each occurrence is finished once
 	@$(BIN)/python -m tests.chaos $(ARGS)
