@@ -130,6 +130,7 @@ CELERY_DB_REUSE_MAX = 1_000_000_000
 CELERY_TASK_SOFT_TIME_LIMIT = 570
 CELERY_TASK_TIME_LIMIT = 600
 CELERY_WORKER_POOL = "scheduler.prefork:TaskPool"  # where no other one is asked for, such as threads
+CELERY_WORKER_LOST_WAIT = 1.0  # for what a killed child may have said last: its run says it as well
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 30.0
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False

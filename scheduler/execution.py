@@ -9,7 +9,6 @@ nothing of retrying is tried three times, whatever it raises.
 
 import logging
 import random
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,7 +18,6 @@ from uuid import UUID, uuid4
 
 import psycopg
 from billiard.common import terminate_handler_fired  # type: ignore[attr-defined]  # newer than its stubs
-from celery import signals
 from celery.contrib.django.task import DjangoTask
 from celery.exceptions import Ignore, MaxRetriesExceededError, Reject, Retry, SoftTimeLimitExceeded, WorkerLostError
 from celery.worker import request as celery_request
@@ -27,7 +25,7 @@ from django.db import close_old_connections, connections
 from django.utils import timezone
 from kombu.utils.json import dumps
 
-from scheduler import foreground, rescue, texts, worker
+from scheduler import foreground, parent, rescue, texts, worker
 from scheduler.heartbeat import HEART, Beating
 from scheduler.ledger import identity_of
 from scheduler.models import Event, Status
@@ -69,37 +67,24 @@ class Request(celery_request.Request):
     def on_timeout(self, soft: bool, timeout: float) -> None:
         super().on_timeout(soft, timeout)
         if not soft:
-            _record_in_parent(lambda: rescue.over_limit(*self.attempt, timeout, timezone.now(), worker.main_identity()))
+            parent.record(lambda: rescue.over_limit(*self.attempt, timeout, timezone.now(), worker.main_identity()))
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
         lost = isinstance(getattr(exc_info.exception, "exc", exc_info.exception), WorkerLostError)
         if lost:
-            _record_in_parent(lambda: rescue.worker_lost(*self.attempt, timezone.now(), worker.main_identity()))
+            parent.record(lambda: rescue.worker_lost(*self.attempt, timezone.now(), worker.main_identity()))
         super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+
+    def revoked(self) -> bool:
+        """Whether it is not to start: once the worker is told to end nothing is, but by another one."""
+        if parent.is_ending():
+            parent.leave_to_others(self.id)
+            return True
+        return bool(super().revoked())
 
     @property
     def attempt(self) -> tuple[UUID, int]:
         return identity_of(self.id), self.request_dict.get("run_attempt") or 1
-
-
-@signals.task_unknown.connect
-def _give_back(message: Any, name: str, id: str, **_: Any) -> None:
-    """A message of a task that this worker has not: another one may, as while a new release is rolled out."""
-    number = message.headers.get("run_attempt")
-    if number is not None:
-        _record_in_parent(lambda: rescue.unknown(UUID(id), number, name, timezone.now(), worker.main_identity()))
-
-
-def _record_in_parent(write: Callable[[], object]) -> None:
-    """What cannot be written now is found by beat: by the heartbeat that stopped, or by the message that is gone."""
-    try:
-        write()
-    except Exception as error:
-        logger.warning("The end of a run could not be recorded, and will be found by beat: %s", error)
-    finally:
-        # Processes that are forked from this one must not inherit a connection, or a pool's threads.
-        connections["default"].close()
-        connections["default"].close_pool()  # type: ignore[attr-defined]  # PostgreSQL's has one
 
 
 class Task(DjangoTask[Any, Any]):
@@ -335,6 +320,7 @@ SET status = 'succeeded',
     traceback = ''
 WHERE id = %(run)s
     AND attempt = %(attempt)s
+    AND worker = %(worker)s
     AND status = 'running'
 RETURNING id
 """
@@ -349,6 +335,7 @@ WITH returned AS (
         heartbeat_at = NULL
     WHERE id = %(run)s
         AND attempt = %(attempt)s
+        AND worker = %(worker)s
         AND status = 'running'
     RETURNING id, schedule_id, name, task
 )
@@ -374,6 +361,7 @@ WITH ended AS (
         traceback = %(traceback)s
     WHERE id = %(run)s
         AND attempt = %(attempt)s
+        AND worker = %(worker)s
         AND status = 'running'
     RETURNING id, schedule_id, name, task
 )

@@ -3,9 +3,11 @@
 import fcntl
 import tempfile
 from types import TracebackType
+from typing import Any
 
 from billiard.pool import Pool
 from celery.concurrency import prefork
+from celery.exceptions import TaskRevokedError
 
 
 class Lock:
@@ -38,6 +40,18 @@ class BlockingPool(Pool):
     def _setup_queues(self) -> None:
         super()._setup_queues()  # type: ignore[misc]  # whose types know little of it, as below
         self._inqueue._rlock, self._outqueue._wlock = Lock(), Lock()  # type: ignore[attr-defined]
+
+    def apply_async(self, func: Any, args: tuple[Any, ...] = (), *more: Any, **options: Any) -> Any:
+        """Billiard's waits here for a free process, and meanwhile the worker may be told to end."""
+        from scheduler import parent  # whose models are not ready yet when the pool is chosen
+
+        self._putlock.acquire()  # type: ignore[attr-defined]
+        if parent.is_ending():
+            self._putlock.release()  # type: ignore[attr-defined]
+            _, task_id, *_ = args
+            parent.leave_to_others(task_id)
+            raise TaskRevokedError(task_id)
+        return super().apply_async(func, args, *more, **{**options, "waitforslot": False})
 
 
 class TaskPool(prefork.TaskPool):

@@ -27,13 +27,14 @@ def rescue(now: datetime, actor: str) -> int:
     `now` is the database's, by whose clock workers say that they live: their own may be minutes off.
     """
     silent = Q(heartbeat_at__lt=now - LEASE) | Q(deadline_at__lt=now)
-    return _take(Run.objects.filter(silent), now, actor, Event.WORKER_LOST)
+    silent_runs = Run.objects.filter(silent).select_for_update(skip_locked=True)
+    return _take(silent_runs, now, actor, Event.WORKER_LOST)
 
 
 @transaction.atomic
 def worker_lost(run: UUID, attempt: int, now: datetime, actor: str) -> int:
     """The same for one run, when the parent of its process sees that it is gone."""
-    return _take(Run.objects.filter(pk=run, attempt=attempt), now, actor, Event.WORKER_LOST)
+    return _take(Run.objects.filter(pk=run, attempt=attempt).select_for_update(), now, actor, Event.WORKER_LOST)
 
 
 @transaction.atomic
@@ -55,14 +56,25 @@ def unknown(run: UUID, attempt: int, task: str, now: datetime, actor: str) -> No
 
 
 @transaction.atomic
+def hand_back(worker: str, now: datetime) -> int:
+    """Let others run at once what this worker could not finish before it was stopped; the attempt does not count."""
+    return _take(
+        Run.objects.filter(worker__startswith=f"{worker}/").select_for_update(), now, worker, Event.HANDED_BACK
+    )
+
+
+@transaction.atomic
 def over_limit(run: UUID, attempt: int, seconds: float, now: datetime, actor: str) -> int:
     """End a run whose process was killed for running too long: a second attempt would be as long."""
     error = f"It ran over its time limit of {seconds:g} seconds, and was killed."
-    return _take(Run.objects.filter(pk=run, attempt=attempt), now, actor, Event.ATTEMPT_FAILED, error)
+    return _take(
+        Run.objects.filter(pk=run, attempt=attempt).select_for_update(), now, actor, Event.ATTEMPT_FAILED, error
+    )
 
 
 def _take(runs: "QuerySet[Run]", now: datetime, actor: str, kind: Event, error: str = "") -> int:
-    taken = list(runs.filter(status=Status.RUNNING).select_for_update(skip_locked=True).order_by("pk")[:BATCH])
+    """End the attempts of those among these locked rows that still run."""
+    taken = list(runs.filter(status=Status.RUNNING).order_by("pk")[:BATCH])
     events = [_event(run, now, actor, kind) for run in taken]
     for run in taken:
         _end_attempt(run, now, kind, error)

@@ -17,7 +17,6 @@ from config import database
 
 _local = threading.local()
 _main_pid = os.getpid()
-_is_child = False
 
 
 @signals.worker_process_init.connect
@@ -26,14 +25,13 @@ def _become_a_child(**_: Any) -> None:
 
     It lets its children finish. One that died of the signal instead could take a lock of the pool along.
     """
-    global _is_child
-    _is_child = True
-    os.setpgid(0, 0)
+    if is_child():  # which the process of the solo pool is not, though it says so
+        os.setpgid(0, 0)
 
 
 def is_child() -> bool:
     """Whether this process runs one job at a time for a parent that replaces it: Celery's prefork pool."""
-    return _is_child
+    return os.getpid() != _main_pid
 
 
 def main_identity() -> str:
