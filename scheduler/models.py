@@ -296,6 +296,12 @@ class Run(models.Model):
         ]
         indexes = [
             models.Index(fields=["published_at", "available_at"], name="run_waiting", condition=Q(status__in=WAITING)),
+            # In the order in which messages leave, so that it costs nothing how many runs wait besides.
+            models.Index(
+                fields=["-priority", "available_at"],
+                name="run_unpublished",
+                condition=Q(status__in=WAITING, published_at=None),
+            ),
             models.Index(fields=["heartbeat_at"], name="run_running", condition=Q(status=Status.RUNNING)),
             models.Index(fields=["schedule", "-created_at"], name="run_of_schedule"),
             models.Index(fields=["-created_at"], name="run_newest"),

@@ -23,6 +23,10 @@ class Migration(migrations.Migration):
             index=models.Index(condition=models.Q(('parent__isnull', False)), fields=['parent'], name='run_of_parent'),
         ),
         migrations.AddIndex(
+            model_name='run',
+            index=models.Index(condition=models.Q(('published_at', None), ('status__in', ('queued', 'retrying'))), fields=['-priority', 'available_at'], name='run_unpublished'),
+        ),
+        migrations.AddIndex(
             model_name='runevent',
             index=models.Index(fields=['kind', '-at'], name='event_of_kind'),
         ),
