@@ -145,7 +145,7 @@ def _schedules(attention: list[str]) -> dict[str, Any]:
         [
             link_to(schedule),
             state_label(schedules.state_of(schedule, pauses, now)),
-            schedules.in_words(schedule),
+            schedules.in_words(schedule, with_zone=True),
             moment(schedule.schedule.next_run_at if schedule.enabled else None),
             outcome(runs[schedule.pk], now),
         ]

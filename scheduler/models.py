@@ -172,8 +172,9 @@ class Schedule(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(fields=["next_run_at"], name="schedule_due", condition=Q(next_run_at__isnull=False)),
+            models.Index(fields=["next_run_at"], name="schedule_due"),
             models.Index(fields=["stale_since"], name="schedule_stale", condition=Q(stale_since__isnull=False)),
+            models.Index(fields=["periodic_task"], name="schedule_broken", condition=Q(error__gt="")),
         ]
 
     def __str__(self) -> str:
@@ -306,6 +307,11 @@ class Run(models.Model):
             models.Index(fields=["schedule", "-created_at"], name="run_of_schedule"),
             models.Index(fields=["-created_at"], name="run_newest"),
             models.Index(fields=["task", "status", "-finished_at"], name="run_of_task"),
+            models.Index(
+                fields=["schedule", "-created_at"],
+                name="run_failed",
+                condition=Q(status__in=(Status.FAILED, Status.LOST)),
+            ),
             # For people who look for what is rare. A run of a schedule that goes well is in none of these.
             models.Index(
                 fields=["-created_at"], name="run_with_failures", condition=Q(failures__gt=0) | Q(crashes__gt=0)

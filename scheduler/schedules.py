@@ -120,11 +120,12 @@ def expression(task: PeriodicTask) -> str:
     return cron_expression(task.crontab, task.schedule.seconds) if task.crontab else ""
 
 
-def in_words(task: PeriodicTask) -> str:
-    """When it runs, as a person would say it, without the zone; as well as that can be said of a row from elsewhere."""
+def in_words(task: PeriodicTask, *, with_zone: bool = False) -> str:
+    """When it runs, as a person would say it; as well as that can be said of a row that no form has seen."""
     if task.crontab:
         words = cron.in_words(expression(task)) or "Not understood"
-        return f"{words}, one time only" if task.one_off else words
+        zone = f" ({task.crontab.timezone})" if with_zone else ""
+        return f"{words}{zone}, one time only" if task.one_off else f"{words}{zone}"
     if task.interval:
         every = str(task.interval)
         return f"Once, {every.removeprefix('every ')} after its start" if task.one_off else every.capitalize()
@@ -378,9 +379,13 @@ def latest_runs(tasks: Iterable[PeriodicTask], most: int) -> dict[int, list[Run]
 
 
 def failing(tasks: "QuerySet[PeriodicTask]") -> "QuerySet[PeriodicTask]":
-    """Those whose last run that was worth speaking of failed."""
+    """Those whose last run that was worth speaking of failed.
+
+    These are few and looked up first, by an index of what failed: PostgreSQL would rather go through all schedules.
+    """
     better = Run.objects.filter(
         schedule=OuterRef("schedule"), created_at__gt=OuterRef("created_at"), status=Status.SUCCEEDED
     )
     failed = Run.objects.filter(status__in=(Status.FAILED, Status.LOST), schedule__isnull=False)
-    return tasks.filter(pk__in=failed.exclude(Exists(better)).values("schedule"))
+    keys = failed.exclude(Exists(better)).order_by("schedule").values_list("schedule", flat=True).distinct()
+    return tasks.filter(pk__in=list(keys))

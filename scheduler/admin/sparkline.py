@@ -24,7 +24,7 @@ def sparkline(runs: Sequence[Run]) -> SafeString | str:
         return ""
     drawn = list(reversed(runs[:MOST]))
     longest = max((run.seconds or 0 for run in drawn), default=0)
-    bars = format_html_join("", "{}", ((_bar(run, at, longest),) for at, run in enumerate(drawn)))
+    bars = format_html_join("", _BAR, (_bar(run, at * STEP, longest) for at, run in enumerate(drawn)))
     return format_html(
         '<svg class="sparkline" role="img" aria-label="{}" width="{}" height="{}" viewBox="0 0 {} {}">{}</svg>',
         _told(drawn),
@@ -39,19 +39,17 @@ def _told(runs: Sequence[Run]) -> str:
     return f"The latest run: {numbers}" if len(runs) == 1 else f"The latest {len(runs)} runs: {numbers}"
 
 
-def _bar(run: Run, at: int, longest: float) -> SafeString:
+_BAR = (
+    '<g class="run-{}" transform="translate({} 0)"><title>{}</title><rect x="0.5" y="{}" width="3" height="{}"/>{}</g>'
+)
+
+
+def _bar(run: Run, x: int, longest: float) -> tuple[object, ...]:
     """Full where it succeeded, under a cross where it failed, an outline before its end, low where it never began."""
     height = _height(run, longest)
-    return format_html(
-        '<g class="run-{}" transform="translate({} 0)"><title>{}</title>'
-        '<rect x="0.5" y="{}" width="3" height="{}"/>{}</g>',
-        run.status,
-        at * STEP,
-        _title(run),
-        HEIGHT - height,
-        height - 0.5,
-        format_html('<path d="M0 {0}l4 4m0 -4l-4 4"/>', max(1, HEIGHT - height - 6)) if run.status in BADLY else "",
-    )
+    top = HEIGHT - height
+    cross = format_html('<path d="M0 {0}l4 4m0 -4l-4 4"/>', max(1, top - 6)) if run.status in BADLY else ""
+    return run.status, x, _title(run), top, height - 0.5, cross
 
 
 def _height(run: Run, longest: float) -> int:

@@ -19,7 +19,8 @@ from pytest_django import Settings
 from contests.models import Contest, ContestChange, Platform, PlatformSync
 from notifications.models import Channel, Notification, Preference, Status
 from scheduler import ledger
-from scheduler.models import Run
+from scheduler.models import Run, Schedule, Trigger
+from scheduler.models import Status as RunStatus
 from tests.admin import Page, act, staff_with
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory, StaffFactory, UserFactory
 
@@ -139,15 +140,31 @@ def test_a_platform_that_cannot_be_read_needs_attention_with_the_reason(bob: Cli
 
 
 def test_schedules_that_do_not_run_need_attention_with_the_reason(bob: Client, settings: Settings) -> None:
-    PeriodicTask.objects.filter(name="sync-contests").update(task="gone.task")
+    error = "There is no job called “gone.task”."
+    Schedule.objects.update(stale_since=None, next_run_at=NOW + timedelta(hours=6))
+    Schedule.objects.filter(pk=_key_of("sync-contests")).update(next_run_at=None, error=error)
+    Schedule.objects.filter(pk=_key_of("dispatch-notifications")).update(next_run_at=NOW - timedelta(minutes=2))
     PeriodicTask.objects.filter(name="clean-up-data").update(enabled=False, task="gone.task")
-    PeriodicTask.objects.filter(name="dispatch-notifications").update(last_run_at=NOW - timedelta(hours=2))
-    late, gone = attention(bob)
+    gone, late = attention(bob)
+    assert gone == f"The schedule sync-contests does not run. {error}"
     assert late.startswith("The schedule dispatch-notifications does not run. Its time has come and gone")
-    assert gone == "The schedule sync-contests does not run. There is no job called “gone.task” any more."
 
     settings.SCHEDULING_ENABLED = False
     assert attention(bob)[0].startswith("Scheduling is turned off by SCHEDULING_ENABLED")
+
+
+def _key_of(name: str) -> int:
+    return int(PeriodicTask.objects.get(name=name).pk)
+
+
+def test_of_very_many_schedules_in_trouble_the_first_page_tells_some_and_leads_to_the_others(bob: Client) -> None:
+    crontab = PeriodicTask.objects.get(name="sync-contests").crontab
+    PeriodicTask.objects.bulk_create(PeriodicTask(name=f"n{n:02}", task="gone", crontab=crontab) for n in range(30))
+    Schedule.objects.update(stale_since=None, next_run_at=NOW - timedelta(hours=1))
+    page = Page(bob, HOME)
+    assert len(page.texts("#content li")) == 11
+    (more,) = [link for link in page.soup.select("#content li a") if "More schedules are late" in link.get_text()]
+    assert more["href"] == f"{list_of(PeriodicTask)}?state=late"
 
 
 def test_failed_and_stuck_notifications_need_attention(bob: Client) -> None:
@@ -168,12 +185,23 @@ def test_the_first_page_shows_platforms_next_runs_and_who_was_told(bob: Client) 
     for _ in range(2):
         NotificationFactory(status=Status.SENT, contest=Contest.objects.first())
     NotificationFactory(status=Status.SENT, contest=Contest.objects.first(), created_at=NOW - timedelta(hours=25))
+    sync = Schedule.objects.filter(pk=_key_of("sync-contests"))
+    sync.update(stale_since=None, next_run_at=NOW + timedelta(hours=6))
+    began = {"created_at": NOW - timedelta(minutes=9), "available_at": NOW, "started_at": NOW - timedelta(minutes=8)}
+    done = {
+        "task": "t",
+        "trigger": Trigger.ADMIN,
+        "status": RunStatus.SUCCEEDED,
+        "finished_at": NOW - timedelta(minutes=7),
+    }
+    Run.objects.create(schedule=sync.get(), **began, **done)
     rows = [
         [" ".join(cell.get_text(" ").split()) for cell in row.select("td")]
         for row in Page(bob, HOME).soup.select("#content tbody tr")
     ]
     assert ["Codeforces", "reading", "1", "2026-11-22 11:01 UTC"] in rows
-    assert ["sync-contests", "on", "Every 6 hours (UTC)", "2026-11-22 18:00 UTC", "–"] in rows
+    last_run = "succeeded 1 min 0 s 7 minutes ago"
+    assert ["sync-contests", "on", "Every 6 hours (UTC)", "2026-11-22 18:01 UTC", last_run] in rows
     assert ["sent", "2"] in rows
     assert ["failed", "0"] in rows
 
@@ -196,7 +224,7 @@ def test_the_first_page_takes_a_few_queries_however_much_there_is(bob: Client) -
     for number in range(5):
         some_of_everything()
         PeriodicTask.objects.create(name=str(number), task="gone", crontab=PeriodicTask.objects.all()[0].crontab)
-    assert queries_of(bob, HOME) == few <= 8
+    assert queries_of(bob, HOME) == few <= 16
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)

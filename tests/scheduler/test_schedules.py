@@ -415,3 +415,29 @@ def test_two_people_who_edit_the_same_schedule_do_so_one_after_the_other() -> No
             with pytest.raises(OperationalError, match="lock timeout"):
                 schedules.save(task, {}, "alice", timezone.now())
             transaction.set_rollback(True)
+
+
+@pytest.mark.django_db
+def test_what_is_rare_among_many_is_found_by_an_index() -> None:
+    now = timezone.now()
+    row = schedules.crontab(AT_TWO, "UTC")
+    PeriodicTask.objects.bulk_create(
+        PeriodicTask(name=f"n{n:04}", task=JOB, crontab=row, enabled=n % 1000 != 0) for n in range(5000)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE scheduler_schedule "
+            "SET stale_since = NULL, next_run_at = now() + periodic_task_id * interval '1 minute'"
+        )
+        cursor.execute("ANALYZE django_celery_beat_periodictask, scheduler_schedule, scheduler_run")
+    everyone = PeriodicTask.objects.filter(schedule__isnull=False)
+    by_next_run = everyone.order_by("schedule__next_run_at", "name")
+    plans = {
+        "schedule_due": (by_next_run[:50], schedules.in_state(everyone, State.LATE, now)),
+        "periodictask_off": (schedules.in_state(everyone, State.OFF, now).order_by("name")[:50],),
+        "periodictask_of_job": (everyone.filter(task="gone.task").order_by("name")[:50],),
+        "schedule_broken": (schedules.in_state(everyone, State.BROKEN, now),),
+    }
+    for index, queries in plans.items():
+        for query in queries:
+            assert index in query.explain(), index
