@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
-from django.db.models import Exists
+from django.db.models import Exists, F
 
 from scheduler.jobs import tasks
 from scheduler.ledger import taken_over
@@ -42,14 +42,19 @@ def follow_edits(now: datetime, actor: str, *, only: Collection[int] | None = No
 
     Their next occurrence is the first one after the edit, so that enabling or editing never fires the past. `only` are
     keys: where staff save a schedule its next occurrence is known in the same transaction.
+
+    The rows are read when they are locked, by a statement of its own: what was edited while the lock was taken would be
+    joined as it was before, and its mark be wiped away.
     """
     stale = Schedule.objects.filter(stale_since__isnull=False).order_by("-stale_since")
     if only is not None:
         stale = stale.filter(pk__in=only)
-    schedules = list(stale.select_related(*ROWS).select_for_update(skip_locked=only is None, of=("self",))[:BATCH])
+    locked = list(stale.select_for_update(skip_locked=only is None).values_list("pk", flat=True)[:BATCH])
+    schedules = list(Schedule.objects.filter(pk__in=locked).select_related(*ROWS)) if locked else []
+    recorded = _recorded_since_edit(locked)
     events = []
     for schedule in schedules:
-        schedule.next_run_at, error = _next_run(schedule)
+        schedule.next_run_at, error = _next_run(schedule, recorded)
         if error and error != schedule.error:
             events.append(_set_aside(schedule, error, now, actor))
         schedule.error = error
@@ -58,14 +63,23 @@ def follow_edits(now: datetime, actor: str, *, only: Collection[int] | None = No
     return len(schedules)
 
 
-def _next_run(schedule: Schedule) -> tuple[datetime | None, str]:
+def _recorded_since_edit(keys: Collection[int]) -> set[tuple[int | None, datetime | None]]:
+    """The occurrences after the last edit that have their runs: the clock of a beat was ahead of the database's."""
+    runs = Run.objects.filter(schedule__in=keys, occurrence__gt=F("schedule__stale_since"))
+    return set(runs.values_list("schedule", "occurrence")) if keys else set()
+
+
+def _next_run(
+    schedule: Schedule, recorded: Collection[tuple[int | None, datetime | None]]
+) -> tuple[datetime | None, str]:
     if not schedule.periodic_task.enabled:
         return None, ""
     try:
         edited_at = schedule.stale_since or schedule.anchor_at
         timing = timing_of(schedule.periodic_task, schedule.seconds, schedule.anchor_at)
         _values(schedule, timing, edited_at)
-        return next_occurrence(timing, edited_at), ""
+        coming = (occurrence for occurrence in timing.after(edited_at) if (schedule.pk, occurrence) not in recorded)
+        return next(coming, None), ""
     except Exception as error:
         # Whatever a row holds that no form has seen, it stops nothing but itself.
         return None, sentence(error)
@@ -119,7 +133,7 @@ def fire(now: datetime, actor: str, *, latest_first: bool = False) -> int:
         try:
             timing = timing_of(schedule.periodic_task, schedule.seconds, schedule.anchor_at)
             schedule_runs = _runs(schedule, timing, now, actor, occupied=_occupied(schedule, waiting, busy))
-            schedule.next_run_at = None if schedule.periodic_task.one_off else next_occurrence(timing, now)
+            schedule.next_run_at = None if _is_over(schedule, schedule_runs) else next_occurrence(timing, now)
             runs += schedule_runs
         except Exception as error:
             schedule.next_run_at, schedule.error = None, sentence(error)
@@ -148,6 +162,11 @@ def _occupied(schedule: Schedule, waiting: set[int], busy: set[int]) -> str:
     return ""
 
 
+def _is_over(schedule: Schedule, runs: Sequence[Run]) -> bool:
+    """What comes once is over when it has run, not when it was skipped."""
+    return schedule.periodic_task.one_off and any(run.status != Status.SKIPPED for run in runs)
+
+
 def _runs(schedule: Schedule, timing: Timing, now: datetime, actor: str, *, occupied: str) -> list[Run]:
     """The runs of the occurrences that came, those that are skipped among them."""
     values = _values(schedule, timing, now)
@@ -159,23 +178,35 @@ def _runs(schedule: Schedule, timing: Timing, now: datetime, actor: str, *, occu
             occurrence=occurrence.at,
             created_at=now,
             available_at=now,
-            status=Status.SKIPPED if skipped else Status.QUEUED,
-            finished_at=now if skipped else None,
-            error=skipped,
+            status=Status.SKIPPED if occurrence.skipped else Status.QUEUED,
+            finished_at=now if occurrence.skipped else None,
+            error=occurrence.skipped,
         )
-        for occurrence in occurrences(schedule, timing, now)
-        for skipped in [occurrence.skipped or occupied]
+        for occurrence in occurrences(schedule, timing, now, occupied)
     ]
 
 
-def occurrences(schedule: Schedule, timing: Timing, now: datetime) -> list[Occurrence]:
-    """What came since `next_run_at`, with that, and what becomes of each by the schedule's policies."""
+def occurrences(schedule: Schedule, timing: Timing, now: datetime, occupied: str = "") -> list[Occurrence]:
+    """What came since `next_run_at`, with that, and what becomes of each by the schedule's policies.
+
+    First goes what could not start now whatever the policy for missed ones says, so that none is said to stand for
+    others that does not run itself.
+    """
     first = schedule.next_run_at
     assert first is not None
     came = [Occurrence(at) for at in timing.between(first, now, RECORDED_EACH)]
     latest = came[-1].at if came else first
     on_time = now - latest <= ON_TIME
     missed = came[:-1] if on_time else came
+    if schedule.max_lateness:
+        limit = timedelta(seconds=schedule.max_lateness)
+        late = [occurrence for occurrence in came if now - occurrence.at > limit]
+        _skip(late, f"It could start {limit} after its time at the latest.")
+    ends_at = schedule.periodic_task.expires
+    if ends_at and now > ends_at:
+        _skip(missed, f"It was missed, and its schedule ended on {ends_at:%Y-%m-%d %H:%M:%S} UTC.")
+    if occupied:
+        _skip(came, occupied)
     # What comes once runs once, whatever is said of missed ones.
     match Missed.ONCE if schedule.periodic_task.one_off and schedule.missed == Missed.EACH else schedule.missed:
         case Missed.SKIP:
@@ -187,10 +218,6 @@ def occurrences(schedule: Schedule, timing: Timing, now: datetime) -> list[Occur
         case Missed.EACH:
             cap = schedule.missed_cap
             _skip(missed[: max(0, len(missed) - cap)], f"It was missed, and of missed runs the latest {cap} are run.")
-    if schedule.max_lateness:
-        limit = timedelta(seconds=schedule.max_lateness)
-        late = [occurrence for occurrence in came if now - occurrence.at > limit]
-        _skip(late, f"It could start {limit} after its time at the latest.")
     if came and came[0].at > first:
         came.insert(
             0, Occurrence(first, f"It was missed, and with it all others before {came[0].at:%Y-%m-%d %H:%M:%S} UTC.")

@@ -18,9 +18,9 @@ END $$;
 
 CREATE OR REPLACE FUNCTION scheduler_periodictask_edited() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF (OLD.enabled, OLD.crontab_id, OLD.interval_id, OLD.clocked_id, OLD.solar_id, OLD.start_time)
+    IF (OLD.enabled, OLD.crontab_id, OLD.interval_id, OLD.clocked_id, OLD.solar_id, OLD.start_time, OLD.one_off)
        IS DISTINCT FROM
-       (NEW.enabled, NEW.crontab_id, NEW.interval_id, NEW.clocked_id, NEW.solar_id, NEW.start_time)
+       (NEW.enabled, NEW.crontab_id, NEW.interval_id, NEW.clocked_id, NEW.solar_id, NEW.start_time, NEW.one_off)
     THEN
         UPDATE scheduler_schedule
         SET stale_since = clock_timestamp(), anchor_at = clock_timestamp()

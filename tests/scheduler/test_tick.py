@@ -1,12 +1,13 @@
 """What comes becomes runs: each occurrence once, by the schedule's policies, whoever looks and however late."""
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 
@@ -95,6 +96,7 @@ EDITS: dict[str, Callable[[PeriodicTask], Any]] = {
     "turned off": lambda row: PeriodicTask.objects.filter(pk=row.pk).update(enabled=False),
     "by its start": lambda row: PeriodicTask.objects.filter(pk=row.pk).update(start_time=NOON),
     "by its end": lambda row: PeriodicTask.objects.filter(pk=row.pk).update(expires=NOON + timedelta(days=900)),
+    "to once": lambda row: PeriodicTask.objects.filter(pk=row.pk).update(one_off=True),
     "by seconds": lambda row: Schedule.objects.filter(pk=row.pk).update(seconds="30"),
 }
 
@@ -136,6 +138,48 @@ def test_what_was_edited_while_no_beat_ran_is_due_from_the_edit_on() -> None:
     Schedule.objects.update(stale_since=at("11:20:00"))
     follow_edits(NOON, "test")
     assert Schedule.objects.get().next_run_at == at("11:30:00")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_edit_that_comes_while_an_earlier_one_is_followed_is_followed_as_well() -> None:
+    schedule = make("5 * * * *")
+    Schedule.objects.update(stale_since=NOON)
+    follower = threading.Thread(target=follow_from_elsewhere, args=[schedule.pk])
+    with transaction.atomic():
+        CrontabSchedule.objects.update(minute="10")
+        Schedule.objects.update(stale_since=NOON)
+        follower.start()
+        wait_for_a_lock()
+    follower.join()
+    assert Schedule.objects.get().next_run_at == at("12:10:00")
+
+
+def follow_from_elsewhere(key: int) -> None:
+    try:
+        follow_edits(NOON, "test", only=[key])
+    finally:
+        connection.close()
+
+
+def wait_for_a_lock() -> None:
+    """Until somebody waits for a row that this transaction has written."""
+    waiting = "SELECT FROM pg_locks WHERE NOT granted"
+    until = time.monotonic() + 10
+    with connection.cursor() as cursor:
+        while time.monotonic() < until:
+            cursor.execute(waiting)
+            if cursor.fetchone() is not None:
+                return
+    raise AssertionError("Nobody waits.")
+
+
+def test_what_a_beat_recorded_whose_clock_is_ahead_does_not_come_again_after_an_edit() -> None:
+    make("* * * * *")
+    fire(at("12:01:00"), "a beat whose clock is a second ahead")
+    PeriodicTask.objects.update(start_time=at("00:00:00"))
+    Schedule.objects.update(stale_since=at("12:00:59.500000"))
+    follow_edits(at("12:01:01"), "test")
+    assert Schedule.objects.get().next_run_at == at("12:02:00")
 
 
 def test_a_row_that_is_being_edited_is_not_fired() -> None:
@@ -270,6 +314,26 @@ def test_what_comes_once_comes_once_and_is_turned_off() -> None:
     assert not PeriodicTask.objects.filter(enabled=True).exists()
 
 
+def test_what_comes_once_and_was_skipped_comes_at_its_next_time() -> None:
+    schedule = make("*/5 * * * *", task={"one_off": True})
+    ledger.run_now(schedule, Trigger.ADMIN, "alice")
+    fire(at("12:05:00"), "test")
+    Run.objects.filter(status=Status.QUEUED).update(status=Status.SUCCEEDED)
+    fire(at("12:10:00"), "test")
+    assert runs() == [("12:05:00", "skipped"), ("12:10:00", "queued")]
+    assert not PeriodicTask.objects.get().enabled
+
+
+def test_an_interval_that_is_made_to_come_once_comes_so_long_after_that() -> None:
+    interval = IntervalSchedule.objects.create(every=300, period=IntervalSchedule.SECONDS)
+    make(task={"interval": interval})
+    fire(at("12:05:00"), "test")
+    PeriodicTask.objects.update(one_off=True)
+    Schedule.objects.update(stale_since=at("12:07:00"), anchor_at=at("12:07:00"))
+    follow_edits(at("12:07:00"), "test")
+    assert Schedule.objects.get().next_run_at == at("12:12:00")
+
+
 def test_a_time_that_has_passed_when_it_is_set_never_comes() -> None:
     clocked = ClockedSchedule.objects.create(clocked_time=at("11:00:00"))
     assert make(task={"clocked": clocked, "one_off": True}).next_run_at is None
@@ -313,6 +377,21 @@ def test_what_would_start_too_late_is_skipped_by_every_policy(missed: Missed, qu
     fire(at("09:40:00"), "test")
     assert occurrences_of(Status.QUEUED) == queued
     assert len(runs()) == 3
+
+
+def test_no_run_that_does_not_run_itself_is_said_to_stand_for_others() -> None:
+    make("0 * * * *", edited_at=at("09:00:00"), max_lateness=60)
+    fire(at("11:40:00"), "test")
+    assert set(Run.objects.values_list("error", flat=True)) == {"It could start 0:01:00 after its time at the latest."}
+
+
+def test_what_was_missed_is_not_made_up_for_after_the_end_of_its_schedule() -> None:
+    make("0 * * * *", edited_at=at("09:00:00"), task={"expires": at("11:00:00")})
+    make("0 * * * *", edited_at=at("09:30:00"), task={"expires": at("12:00:00")})
+    fire(at("12:00:20"), "test")
+    assert runs() == [(f"{hour}:00:00", "skipped") for hour in (10, 10, 11, 11)] + [("12:00:00", "queued")]
+    reasons = set(Run.objects.filter(occurrence=at("11:00:00")).values_list("error", flat=True))
+    assert "It was missed, and its schedule ended on 2026-11-22 11:00:00 UTC." in reasons
 
 
 def test_an_occurrence_that_is_a_little_late_is_not_missed() -> None:
