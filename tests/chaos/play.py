@@ -72,6 +72,6 @@ def _judge(installation: Installation, stage: Stage, made: Sequence[Made]) -> in
     verdicts = [*(verdict_of(each, completions) for each in made), verdict_of_children(completions)]
     print(f"\nSettled {time.monotonic() - began:.0f} s after the last of them.")
     print("\n".join(f"{number:>4} × {blow}" for blow, number in sorted(stage.done.items())))
-    print(f"{stage.gave_up:>4} × ended by itself")
+    print(f"{stage.gave_up:>4} × ended by itself\n{stage.hung:>4} × did not end when told to")
     print(f"{sum(stage.done[blow] for blow in KILLS):>4} × kill -9 in all\n\n{table(verdicts)}", flush=True)
-    return 0 if all(verdict.is_right for verdict in verdicts) else 1
+    return 0 if all(verdict.is_right for verdict in verdicts) and not stage.hung else 1

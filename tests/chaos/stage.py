@@ -1,6 +1,7 @@
 """The processes that are killed, stopped, frozen and started again."""
 
 import signal
+import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -19,6 +20,9 @@ APPLICATION = "tests.chaos.application"
 BEATS = 3
 WORKERS = {"first": 1, "second": 2, "third": 2}
 """Names and numbers of processes."""
+
+LONGEST_LEAVE = 60.0
+"""Seconds after SIGTERM in which the longest job is long over."""
 
 Thing = TypeVar("Thing")
 
@@ -39,6 +43,8 @@ class Part:
         self._installation, self._command = installation, command
         self._process: Popen[bytes] | None = None
         self._struck = self._leaving = False
+        self._told_at = 0.0
+        self.hung = 0
 
     @property
     def lives(self) -> bool:
@@ -55,7 +61,10 @@ class Part:
 
     def start(self) -> bool:
         if self._leaving and self._runs:
-            return False
+            if time.monotonic() - self._told_at < LONGEST_LEAVE:
+                return False
+            self.hung += 1
+            self.kill()
         if not self._runs:
             self._process = self._installation.start(*self._command)
         self._send(signal.SIGCONT)
@@ -70,6 +79,7 @@ class Part:
 
     def stop(self) -> None:
         self._struck = self._leaving = True
+        self._told_at = time.monotonic()
         self._send(signal.SIGTERM)
 
     def freeze(self) -> None:
@@ -104,6 +114,11 @@ class Stage:
         self.done: Counter[Blow] = Counter()
         self.gave_up = 0
         self._orphans: list[psutil.Process] = []
+
+    @property
+    def hung(self) -> int:
+        """How many did not end when they were told to."""
+        return sum(part.hung for part in (*self.beats, *self.workers))
 
     def start(self) -> None:
         self._broker.start()

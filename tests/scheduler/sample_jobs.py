@@ -21,6 +21,15 @@ def work(seconds: float = 0.0) -> str:
 
 
 @shared_task
+def grind(seconds: float = 0.0) -> str:
+    """Take so long, in small steps, between which a thread can be interrupted too."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        time.sleep(0.02)
+    return "done"
+
+
+@shared_task
 def fail(text: str = "on purpose") -> None:
     raise ValueError(text)
 
