@@ -236,7 +236,7 @@ def test_worker_and_beat_run_the_schedules_and_follow_an_edit(installation: Inst
         )
     finally:
         installation.stop()
-    assert runs() == ["clean-up-data", "dispatch-notifications", "sync-contests"]
+    assert runs() == ["clean-up-data", "dispatch-notifications", "report-to-staff", "sync-contests"]
     assert installation.python(CONTESTS) > 0
     assert len(outbox(installation)) == mails + 3, "what the sync found was told once"
 

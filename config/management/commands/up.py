@@ -4,26 +4,27 @@ import contextlib
 import os
 import shlex
 import signal
-import socket
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, connection
+from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
-from django.utils import timezone
 from honcho import manager as honcho
 from honcho.compat import ProcessManager
 
 from config.management.database import require_database
 from config.management.ports import refuse_a_taken_port
-from scheduler import rescue
 
 PATIENCE = 10
 """Seconds for running jobs to finish, once everything shall stop; honcho allows five."""
+
+TO_HAND_BACK = 15
+"""Seconds for the worker to hand back what did not finish, and to end, before it is killed."""
 
 honcho.KILL_WAIT = PATIENCE
 
@@ -32,8 +33,27 @@ class MainProcessOnly(ProcessManager):  # type: ignore[misc]  # honcho is untype
     """Asks a process to end, and not its children too, as honcho would: a worker's children finish their jobs first."""
 
     def terminate(self, pid: int) -> None:
+        self.signal(pid, signal.SIGTERM)
+
+    def signal(self, pid: int, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
+            os.kill(pid, number)
+
+
+class Manager(honcho.Manager):  # type: ignore[misc]  # honcho is untyped
+    """Asks more firmly before it kills: a worker that is told to quit hands back what it is at."""
+
+    told_to_quit_at: float | None = None
+
+    def kill(self) -> None:
+        """Called again and again, once patience is over."""
+        if self.told_to_quit_at is None:
+            self.told_to_quit_at = monotonic()
+            for process in self._processes.values():
+                if "returncode" not in process:
+                    self._procmgr.signal(process["pid"], signal.SIGQUIT)
+        elif monotonic() - self.told_to_quit_at > TO_HAND_BACK:
+            super().kill()
 
 
 class Command(BaseCommand):
@@ -52,7 +72,7 @@ class Command(BaseCommand):
             raise CommandError("The database is not up to date: run `manage.py migrate` first.")
         connection.close()
 
-        manager = honcho.Manager()
+        manager = Manager()
         manager._procmgr = MainProcessOnly()
         for name, command in self._processes(host, port, options["concurrency"]).items():
             manager.add_process(
@@ -67,18 +87,8 @@ class Command(BaseCommand):
         )
         # honcho listens to SIGINT and SIGTERM from here on, and ends every process when one ends.
         manager.loop()
-        self._hand_back(manager._processes["worker"]["pid"])
         stopped_by_hand = manager.returncode in (128 + signal.SIGINT, 128 + signal.SIGTERM)
         sys.exit(0 if stopped_by_hand else 1)
-
-    def _hand_back(self, worker: int) -> None:
-        """Let the next worker run at once what this one, which is gone, did not finish."""
-        try:
-            handed_back = rescue.hand_back(f"{socket.gethostname()}:{worker}", timezone.now())
-        except DatabaseError:  # the next beat finds it, a little later
-            return
-        if handed_back:
-            self.stdout.write(f"Not finished, and run again after the next start: {handed_back} in all.")
 
     def _processes(self, host: str, port: int, concurrency: int) -> dict[str, str]:
         celery, gunicorn = (shlex.quote(str(Path(sys.executable).parent / name)) for name in ("celery", "gunicorn"))
@@ -86,6 +96,7 @@ class Command(BaseCommand):
         return {
             "web": f"exec {gunicorn} config.wsgi --bind {host}:{port} --workers 1 --threads 8 "
             "--log-level warning --access-logfile - --access-logformat '%(m)s %(U)s%(q)s %(s)s %(L)ss'",
-            "worker": f"{celery} worker --loglevel INFO --concurrency {concurrency}",
+            "worker": f"{celery} worker --loglevel INFO --concurrency {concurrency} "
+            "-- worker.soft_shutdown_timeout=0",  # who is told to quit has had the time to finish
             "beat": f"{celery} beat --loglevel INFO",
         }
