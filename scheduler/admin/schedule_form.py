@@ -20,6 +20,7 @@ from unfold.widgets import (
     UnfoldAdminSplitDateTimeWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
+    UnfoldBooleanSwitchWidget,
 )
 
 from scheduler import schedules
@@ -86,7 +87,10 @@ class TimingForm(forms.Form):
     )
     clocked_time = _moment_field("At", "Date and time in UTC.")
     one_off = forms.BooleanField(
-        label="One time only", required=False, help_text="It turns itself off when it has run the next time."
+        label="One time only",
+        required=False,
+        widget=UnfoldBooleanSwitchWidget,
+        help_text="It turns itself off when it has come the next time.",
     )
     start_time = _moment_field(
         "Starts", "In UTC. Nothing of it comes before; an interval counts from here. Empty: it counts from now."

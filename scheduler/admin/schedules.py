@@ -118,7 +118,7 @@ def outcome(runs: Iterable[Run], now: datetime) -> SafeString | str:
         return NOTHING
     took = "" if run.seconds is None else duration(run.seconds)
     return format_html(
-        '<a href="{}" title="{}">{}</a> {}<span class="aside">{} ago</span>',
+        '<a href="{}" title="{}">{}</a> {} <span class="aside">{} ago</span>',
         reverse("admin:scheduler_run_change", args=[run.pk]),
         run.error,
         label(run.get_status_display(), OUTCOMES[Status(run.status)]),
@@ -360,7 +360,9 @@ class ScheduleAdmin(EndlessListMixin, ModelAdmin, SavesAll):
         if schedule.pk:
             try:
                 timing = timing_of(schedule, schedule.schedule.seconds, schedule.schedule.anchor_at)
-                context |= _preview(timing, schedules.in_words(schedule), _zone_of(schedule), timezone.now())
+                context |= _preview(
+                    timing, schedules.in_words(schedule), _zone_of(schedule), timezone.now(), once=schedule.one_off
+                )
             except (ValidationError, ValueError) as error:
                 context["problem"] = sentence(error)
         return render_to_string("admin/schedule_preview.html", context)
@@ -422,7 +424,7 @@ class ScheduleAdmin(EndlessListMixin, ModelAdmin, SavesAll):
         try:
             timing = form.timing(edited.schedule.anchor_at if edited and goes_on else now)
             zone = ZoneInfo(form.cleaned_data["zone"]) if form.cleaned_data["kind"] == "cron" else ZoneInfo("UTC")
-            return JsonResponse(_preview(timing, form.words(), zone, now))
+            return JsonResponse(_preview(timing, form.words(), zone, now, once=form.cleaned_data["one_off"]))
         except (ValidationError, ValueError) as error:
             return JsonResponse({"errors": {"kind": [sentence(error)]}})
 
@@ -596,11 +598,11 @@ def _zone_of(schedule: beat.PeriodicTask) -> ZoneInfo:
     return ZoneInfo(str(schedule.crontab.timezone)) if schedule.crontab else ZoneInfo("UTC")
 
 
-def _preview(timing: Timing, words: str, zone: ZoneInfo, now: datetime) -> dict[str, Any]:
+def _preview(timing: Timing, words: str, zone: ZoneInfo, now: datetime, *, once: bool) -> dict[str, Any]:
     """What is told of a schedule that comes so: in words, and its next runs in its own zone and as moments."""
     runs = [
         {"at": at.isoformat(), "there": f"{at.astimezone(zone):%a %Y-%m-%d %H:%M:%S %Z}"}
-        for at in islice(timing.after(now), RUNS_SHOWN)
+        for at in islice(timing.after(now), 1 if once else RUNS_SHOWN)
     ]
     return {"words": words, "zone": str(zone), "runs": runs}
 

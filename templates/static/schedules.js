@@ -11,6 +11,7 @@
   const PAUSE = 250; // milliseconds without a key before the server is asked
 
   let form, preview, shown, waiting, request;
+  let touched = false; // until something is typed, what the server said of it stands
 
   function start() {
     preview = document.getElementById("schedule-preview");
@@ -26,10 +27,10 @@
     showJob(form.elements.task.value);
     const query = typed().toString();
     if (query === shown) return;
-    const first = shown === undefined;
+    touched = shown !== undefined;
     shown = query;
     clearTimeout(waiting);
-    waiting = setTimeout(ask, first ? 0 : PAUSE, query);
+    waiting = setTimeout(ask, touched ? PAUSE : 0, query);
   }
 
   function showFieldsOf(kind) {
@@ -95,7 +96,7 @@
   // Beside its box, where the server says it too; but of a box in which nothing was typed yet nothing is wrong.
   function tellError(name, sentence) {
     const boxes = boxesOf(name);
-    if (!boxes.length) return;
+    if (!boxes.length || !touched) return;
     const id = `${name}-typed`;
     const said = sentence && boxes.some((box) => box.type === "radio" || box.value) ? sentence : "";
     for (const list of lineOf(name).querySelectorAll(".errorlist")) list.hidden = true;
