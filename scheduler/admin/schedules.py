@@ -249,6 +249,7 @@ class ScheduleAdmin(EndlessListMixin, ModelAdmin, SavesAll):
     form = ScheduleForm
     list_display = ("schedule_and_job", "controls", "when", "next_run", "last_run", "latest")
     list_filter = (StateFilter, JobFilter, OwnerFilter)
+    show_facets = admin.ShowFacets.NEVER  # each would count the whole list again
     list_per_page = 50
     list_max_show_all = 100
     search_fields = ("name", "task", "description")
