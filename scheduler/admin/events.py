@@ -1,5 +1,6 @@
 """Who did what to which schedule or run, and when: the audit in Django admin, which nobody changes."""
 
+import re
 from typing import Any
 
 from django.contrib import admin
@@ -7,6 +8,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Left
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
@@ -22,6 +24,9 @@ from scheduler.models import Event, RunEvent
 
 # What these pages call them; migrations are made from what the model itself declares, and so don't see it.
 RunEvent._meta.verbose_name, RunEvent._meta.verbose_name_plural = "event", "events"
+
+A_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)$")
+"""As JSON says a time: with its zone."""
 
 COLOURS = {
     Event.CREATED: "success",
@@ -140,6 +145,8 @@ def _in_words(value: Any) -> str:
             return "nothing"
         case bool():
             return "yes" if value else "no"
+        case str() if A_MOMENT.match(value) and (moment := parse_datetime(value)):
+            return instant(moment)
         case _:
             return str(value)
 

@@ -86,6 +86,7 @@ class PauseAdmin(ModelAdmin):
     list_display = ("what", "until_when", "reason", "who", "waiting", "missed")
     list_select_related = ("schedule__periodic_task",)
     list_per_page = 20
+    list_before_template = "admin/scheduler/pause/before.html"
     ordering = (F("schedule").asc(nulls_first=True), "task")
     sortable_by = ()
     actions = ("resume",)
@@ -215,7 +216,11 @@ class PauseAdmin(ModelAdmin):
             context |= self._page_of(paused)
             context["may_resume"] = self.has_resume_permission(request)
         else:
-            context["title"] = "Pause everything, or a job"
+            context |= {
+                "title": "Pause everything, or a job",
+                "show_save_and_add_another": False,
+                "show_save_and_continue": False,
+            }
         response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return response
 

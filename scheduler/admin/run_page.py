@@ -131,6 +131,12 @@ class Entry:
     traceback: Text | None = None
     key: str = ""
 
+    @property
+    def when(self) -> str:
+        """To the millisecond: much of it happens within a second."""
+        at = timezone.localtime(self.at)
+        return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03} {at:%Z}"
+
 
 def _timeline(run: Run, events: Sequence[RunEvent]) -> list[Entry]:
     """What is known of it, in order."""

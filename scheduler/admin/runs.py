@@ -49,7 +49,7 @@ LONG = ("args", "kwargs", "options", "result", "error", "traceback")
 
 @admin.register(Run)
 class RunAdmin(ReadOnlyMixin, EndlessListMixin, ModelAdmin):
-    list_display = ("job", "state", "asked", "started", "took", "waited", "tries", "ran_on", "trouble")
+    list_display = ("job", "state", "asked", "started", "took", "tries", "trouble")
     list_display_links = ("job",)
     list_filter = (
         *(StatusFilter, JobFilter, "trigger", ScheduleFilter, AskedFilter, FailuresFilter),
@@ -95,7 +95,9 @@ class RunAdmin(ReadOnlyMixin, EndlessListMixin, ModelAdmin):
 
     @admin.display(description="run")
     def job(self, run: Run) -> SafeString:
-        return format_html('{}<span class="aside">{}</span>', run.name or title_of(run.task), run.task)
+        title = title_of(run.task)
+        short = run.task.rpartition(".")[2] if title == run.task else title
+        return format_html('{}<span class="aside">{}</span>', run.name or short, run.task)
 
     @display(description="status", label=COLOURS)
     def state(self, run: Run) -> str:
@@ -108,24 +110,22 @@ class RunAdmin(ReadOnlyMixin, EndlessListMixin, ModelAdmin):
         return format_html('{}<span class="aside">{}</span>', instant(run.occurrence or run.created_at), by)
 
     @admin.display(description="started")
-    def started(self, run: Run) -> str:
-        return instant(run.started_at)
+    def started(self, run: Run) -> SafeString:
+        """On the day that stands beside it, mostly."""
+        shown = instant(run.started_at)
+        if run.started_at and run.started_at.date() == (run.occurrence or run.created_at).date():
+            shown = shown.split()[1]
+        return format_html('{}<span class="aside">{}</span>', shown, run.worker)
 
     @admin.display(description="took")
-    def took(self, run: Run) -> SafeString | str:
-        return duration_of(run)
-
-    @admin.display(description="waited")
-    def waited(self, run: Run) -> str:
-        return wait_of(run)
+    def took(self, run: Run) -> SafeString:
+        wait = wait_of(run)
+        aside = "" if wait == NOTHING else f"waited {wait}"
+        return format_html('{}<span class="aside">{}</span>', duration_of(run), aside)
 
     @admin.display(description="attempts")
     def tries(self, run: Run) -> str:
         return str(run.attempt) if run.started_at or run.attempt > 1 else NOTHING
-
-    @admin.display(description="worker")
-    def ran_on(self, run: Run) -> str:
-        return run.worker or NOTHING
 
     @admin.display(description="error")
     def trouble(self, run: Run) -> str:

@@ -3,13 +3,16 @@
 // What the server cannot know: the reader's own zone, and how the time goes by.
 
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-const inReadersZone = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
+const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "short" });
+const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 
 function sayInReadersZone(time) {
   const moment = new Date(time.dateTime);
   time.removeAttribute("data-local");
   time.title = `${moment.toLocaleString()} in ${zone}`;
-  if (moment.getTimezoneOffset() !== 0) time.append(`, ${inReadersZone.format(moment)} here`);
+  if (moment.getTimezoneOffset() === 0) return;
+  const isSameDay = moment.getDate() === moment.getUTCDate();
+  time.append(` (${isSameDay ? "" : `${day.format(moment)}, `}${clock.format(moment)} here)`);
 }
 
 // The same words as `duration` of scheduler/admin.
