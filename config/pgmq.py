@@ -10,7 +10,7 @@ SHORTEST, LONGEST = 0.001, 0.05
 
 
 class Transport(pgmq.Transport):
-    def drain_events(self, connection: Any, timeout: float | None = None) -> None:
+    def drain_events(self, connection: Any, timeout: float | None = None, **kwargs: Any) -> None:
         """Wait for a message, and for room: a worker takes no more than it can soon start.
 
         Kombu waits for news of a new message, or a second, for both: a worker of two processes would start two jobs
@@ -23,4 +23,4 @@ class Transport(pgmq.Transport):
                 raise TimeoutError
             sleep(pause)
             pause = min(2 * pause, LONGEST)
-        super().drain_events(connection, timeout)
+        super().drain_events(connection, timeout)  # type: ignore[no-untyped-call]  # it brings no types
