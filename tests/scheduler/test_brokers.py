@@ -1,22 +1,29 @@
-"""Each broker as it is run: jobs go from process to process through it, and nobody waits for one that is gone."""
+"""Each broker as it is run: jobs go from process to process through it, whatever it loses, and nobody waits for it."""
 
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 import pytest
+from kombu import Connection, Queue
+from redis import Redis
 
+from config.broker import QUEUE
 from tests import servers
 from tests.installation import Installation, eventually
+from tests.scheduler.console import Console
 from tests.smtp import free_port
+
+CELERY = ("celery", "-A", "tests.scheduler.application")
+SLOW = 60.0
+"""Seconds within which what a broker lost is noticed, published again and done."""
 
 PATIENCE = 20
 """Seconds that asking for a round may take at most, whatever state the broker is in: three times the wait for it."""
-
-PUBLISH = "from config.tasks import clean_up_data\nresult = clean_up_data.delay().id"
 
 ASK_FOR_A_ROUND = """
 import time
@@ -24,6 +31,13 @@ from notifications.tasks import dispatch_soon
 began = time.monotonic()
 dispatch_soon()
 result = time.monotonic() - began
+"""
+
+PUBLISH_AGAIN = """
+from scheduler.models import Run
+from scheduler.publishing import message_of
+for _ in range(2):
+    app.publish(**message_of(Run.objects.get(pk="{}")))
 """
 
 
@@ -39,45 +53,137 @@ def rabbitmq() -> Iterator[servers.Broker]:
         yield broker
 
 
-@pytest.fixture(params=["pgmq", "redis", "rabbitmq"])
-def url(request: pytest.FixtureRequest) -> str:
-    """Of each broker that can be chosen, running."""
-    return "" if request.param == "pgmq" else str(request.getfixturevalue(request.param).url)
+@dataclass(frozen=True)
+class Stage:
+    """An installation whose beat runs with one of the brokers."""
+
+    broker: str
+    url: str
+    installation: Installation
+    console: Console
+
+    @contextmanager
+    def worker(self, processes: int) -> Iterator[None]:
+        options = ("--concurrency", str(processes), "--loglevel", "INFO")
+        worker = self.installation.start(*CELERY, "worker", *options, CELERY_BROKER_URL=self.url)
+        try:
+            yield
+        finally:
+            worker.terminate()
+            worker.wait(30)
+
+    def wipe(self) -> None:
+        match self.broker:
+            case "pgmq":
+                self.console.do(
+                    "from django.db import connection\n"
+                    "connection.cursor().execute('SELECT pgmq.purge_queue(queue_name) FROM pgmq.list_queues()')"
+                )
+            case "redis":
+                with Redis.from_url(self.url) as client:
+                    client.flushall()
+            case _:
+                with Connection(self.url) as connection, connection.channel() as channel:
+                    Queue(QUEUE, channel=channel).purge()
+
+    def finish(self, runs: list[str]) -> None:
+        def left() -> int:
+            return len(self.console.runs(pk__in=runs)) - len(self.console.runs(pk__in=runs, status="succeeded"))
+
+        eventually(lambda: not left(), within=SLOW, what="the end of all runs")
 
 
-@contextmanager
-def a_worker(installation: Installation, url: str) -> Iterator[None]:
-    worker = ("celery", "-A", "config", "worker", "--concurrency", "1", "--loglevel", "INFO")
-    installation.start(*worker, CELERY_BROKER_URL=url)
-    try:
-        yield
-    finally:
+@pytest.fixture(scope="module", params=["pgmq", "redis", "rabbitmq"])
+def stage(request: pytest.FixtureRequest, installation: Installation) -> Iterator[Stage]:
+    url = "" if request.param == "pgmq" else str(request.getfixturevalue(request.param).url)
+    with Console(installation, CELERY_BROKER_URL=url) as console:
+        console.do("from django_celery_beat.models import PeriodicTask\nPeriodicTask.objects.update(enabled=False)")
+        installation.start(*CELERY, "beat", CELERY_BROKER_URL=url)
+        yield Stage(request.param, url, installation, console)
         installation.stop()
 
 
-def succeeds(installation: Installation, job: str) -> None:
-    eventually(lambda: f"[{job}] succeeded" in installation.log(), within=30, what="the success of the job")
+def test_what_a_wiped_broker_held_is_done_all_the_same_and_once(stage: Stage) -> None:
+    runs = [stage.console.ask("add", 1, 2) for _ in range(12)]
+    assert len(stage.console.runs(pk__in=runs, published_at__isnull=False)) == len(runs)
+    stage.wipe()
+    with stage.worker(2):
+        stage.finish(runs)
+    done = stage.console.runs(pk__in=runs)
+    assert {(run["attempt"], run["crashes"], run["failures"]) for run in done} == {(1, 0, 0)}
+    assert {event for run in done for event in run["events"]} == {"republished"}
 
 
-def test_a_worker_does_what_another_process_asks_for(installation: Installation, url: str) -> None:
-    early = installation.python(PUBLISH, CELERY_BROKER_URL=url)
-    with a_worker(installation, url):
-        succeeds(installation, early)
-        succeeds(installation, installation.python(PUBLISH, CELERY_BROKER_URL=url))
-    assert "CRITICAL" not in installation.log()
-    assert "ERROR" not in installation.log()
+def test_a_message_that_comes_several_times_starts_its_run_once(stage: Stage) -> None:
+    run = stage.console.ask("add", 1, 2)
+    stage.console.do(PUBLISH_AGAIN.format(run))
+    with stage.worker(2):
+        stage.finish([run])
+        after = stage.console.ask("add", 3, 4)
+        stage.finish([after])
+        eventually(lambda: stage.installation.log().count(f"[{run}] received") == 3, what="the other two messages")
+    assert stage.installation.log().count(f"[{run}] succeeded") == 1
 
 
-def test_a_worker_outlives_a_restart_of_its_broker(installation: Installation) -> None:
+def test_urgent_runs_come_first(stage: Stage) -> None:
+    """By the four levels where the broker has priorities; PGMQ serves a queue for each level in turn."""
+    levels = {"low": 0, "normal": 3, "high": 6, "critical": 9}
+    asked = {
+        stage.console.ask("add", 1, 2, priority=priority): level for level, priority in levels.items() for _ in range(4)
+    }
+    with stage.worker(1):
+        stage.finish(list(asked))
+    began = sorted(stage.console.runs(pk__in=list(asked)), key=lambda run: str(run["started_at"]))
+    order = [asked[run["id"]] for run in began]
+    if stage.broker == "pgmq":
+        assert order.index("critical") <= len(levels)
+    else:
+        assert order == [level for level in reversed(levels) for _ in range(4)]
+
+
+# --- A broker that is away -------------------------------------------------------------------------------------------
+
+
+def test_what_is_asked_for_while_the_broker_is_down_is_done_once_it_is_back(installation: Installation) -> None:
+    """What waits for its time meanwhile as well; the worker and beat outlive it."""
     port = free_port()
-    with ExitStack() as first:
-        broker = first.enter_context(servers.redis(port))
-        with a_worker(installation, broker.url):
-            succeeds(installation, installation.python(PUBLISH, CELERY_BROKER_URL=broker.url))
+    first = ExitStack()
+    url = first.enter_context(servers.redis(port)).url
+    with first, Console(installation, CELERY_BROKER_URL=url) as console:
+        stage = Stage("redis", url, installation, console)
+        installation.start(*CELERY, "beat", CELERY_BROKER_URL=url)
+        with stage.worker(1):
+            stage.finish([console.ask("add", 1, 2)])
             first.close()
-            eventually(lambda: "Connection refused" in installation.log(), what="the worker's noticing")
+            runs = [console.ask("add", 1, 2, countdown=3), *(console.ask("add", 1, 2) for _ in range(3))]
             with servers.redis(port):
-                succeeds(installation, installation.python(PUBLISH, CELERY_BROKER_URL=broker.url))
+                stage.finish(runs)
+        installation.stop()
+
+
+def test_beat_and_workers_outlive_a_restart_of_postgresql(installation: Installation) -> None:
+    """Which is the broker as well."""
+    with Console(installation) as console:
+        stage = Stage("pgmq", "", installation, console)
+        installation.start(*CELERY, "beat")
+        with stage.worker(1):
+            stage.finish([console.ask("add", 1, 2)])
+            runs = [console.ask("work", 3), console.ask("add", 1, 2), console.ask("add", 1, 2, countdown=3)]
+            eventually(lambda: console.run(runs[0])["status"] == "running", what="its start")
+            postmaster = installation.data_dir / "postgres" / "postmaster.pid"
+            os.kill(int(postmaster.read_text().split()[0]), signal.SIGINT)
+            eventually(lambda: answers(lambda: console.ask("add", 1, 2)), what="its return")
+            stage.finish(runs)
+            assert console.run(runs[0])["attempt"] == 1, "what ran all the while is not done again"
+        installation.stop()
+
+
+def answers(ask: Callable[[], object]) -> bool:
+    try:
+        ask()
+    except AssertionError:
+        return False
+    return True
 
 
 @contextmanager
