@@ -102,11 +102,25 @@ def _send(runs: Sequence[Run], app: App) -> None:
                 except Exception as error:
                     if _is_of_the_broker(error):
                         raise
-                    _fail(left[0], error)
+                    _send_afresh(left[0], app)
                 del left[0]
     finally:
         if left:
             Run.objects.waiting().filter(pk__in=[run.pk for run in left]).update(published_at=None)
+
+
+def _send_afresh(run: Run, app: App) -> None:
+    """Send over a connection of its own, and fail the run where that fails as well.
+
+    A connection that broke raises what it likes: in a restart of PGMQ an AttributeError once ended a run for good.
+    """
+    try:
+        with app.connection_for_write() as broker:
+            app.publish(**message_of(run), producer=app.amqp.Producer(broker, auto_declare=False))
+    except Exception as error:
+        if _is_of_the_broker(error):
+            raise
+        _fail(run, error)
 
 
 def _is_of_the_broker(error: Exception) -> bool:

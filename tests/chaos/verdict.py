@@ -12,8 +12,11 @@ from django.db import DatabaseError, close_old_connections
 from scheduler.models import Event, Run, RunEvent, Schedule, Status, Trigger
 from tests.chaos.schedules import Made
 
-OVERTAKEN = (Event.WORKER_LOST, Event.HANDED_BACK)
-"""How an attempt ends that may have come to its end all the same, a moment before or after."""
+OVERTAKEN = (Event.WORKER_LOST, Event.HANDED_BACK, Event.REPUBLISHED)
+"""How an attempt ends that may have come to its end all the same, a moment before or after.
+
+A run is published again, and begins its attempt anew, where PostgreSQL was killed before it wrote down who had it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,7 @@ class Verdict:
     finished: int
     """Runs that the ledger holds for succeeded, and whose body came to its end."""
     duplicate: int
-    """Occurrences recorded twice, or that nobody expected, and attempts that came to their end twice."""
+    """Occurrences recorded twice, or that nobody expected, and runs that came to their end again for no reason."""
     lost: int
     """Occurrences that were not recorded, and runs whose body never came to its end."""
     unfinished: int
@@ -62,22 +65,22 @@ def _verdict(
     overtaken = Counter(
         str(pk) for pk in RunEvent.objects.filter(run__in=runs, kind__in=OVERTAKEN).values_list("run", flat=True)
     )
-    ended = Counter({(run, attempt): number for (run, attempt), number in completions.items()})
-    attempts = Counter(run for run, _ in ended)
-    finished = [run for run in runs if run.status == Status.SUCCEEDED and ended[(str(run.pk), run.attempt)]]
-    twice = sum(max(0, ended[(str(run.pk), attempt)] - 1) for run in runs for attempt in range(1, run.attempt + 1))
-    unexplained = sum(attempts[str(run.pk)] > 1 + overtaken[str(run.pk)] for run in runs)
-    never = sum(run.status == Status.SUCCEEDED and not attempts[str(run.pk)] for run in runs)
+    ended: Counter[str] = Counter()
+    for (run_id, _), number in completions.items():
+        ended[run_id] += number
+    finished = [run for run in runs if run.status == Status.SUCCEEDED and completions[(str(run.pk), run.attempt)]]
+    unexplained = sum(ended[str(run.pk)] > 1 + overtaken[str(run.pk)] for run in runs)
+    never = sum(run.status == Status.SUCCEEDED and not ended[str(run.pk)] for run in runs)
     return Verdict(
         name=name,
         expected=expected,
         recorded=len(runs),
         finished=len(finished),
-        duplicate=duplicate + twice + unexplained,
+        duplicate=duplicate + unexplained,
         lost=lost + never,
         unfinished=sum(run.status != Status.SUCCEEDED for run in runs),
         again=sum(run.attempt > 1 for run in runs),
-        repeated=sum(max(0, attempts[str(run.pk)] - 1) for run in runs),
+        repeated=sum(max(0, ended[str(run.pk)] - 1) for run in runs),
         late=max((_seconds(run.created_at - run.occurrence) for run in runs if run.occurrence), default=0.0),
         silence=_longest_gap([run.created_at for run in runs]),
     )

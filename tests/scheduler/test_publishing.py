@@ -100,3 +100,21 @@ def test_one_that_was_published_again_and_again_is_trusted_for_longer_and_longer
     assert gaps == sorted(gaps)
     assert gaps[-1] == pytest.approx(LONGEST_TRUST.total_seconds(), abs=2)
     assert len(gaps) < 12
+
+
+def test_a_broken_connection_fails_no_run(broker: kombu.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may raise anything: here an AttributeError, as one to PGMQ did in a restart."""
+
+    channel: Any = broker.channel()
+    broken = kombu.Producer(channel)
+    channel.connection = None  # as after its end
+
+    @contextmanager
+    def pooled(given: kombu.Producer | None = None) -> Iterator[kombu.Producer]:
+        yield given or broken
+
+    monkeypatch.setattr(app, "producer_or_acquire", pooled)
+    ask(2)
+    assert publish(app, after(1)) == 2
+    assert set(Run.objects.values_list("status", flat=True)) == {Status.QUEUED}
+    assert take_back_lost(app, after(1000), "beat") == 0, "both are there"
