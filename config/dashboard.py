@@ -125,7 +125,7 @@ def _schedules(attention: list[str]) -> dict[str, Any]:
     now = timezone.now()
     if not settings.SCHEDULING_ENABLED:
         attention.append("Scheduling is turned off by SCHEDULING_ENABLED: nothing below runs by itself.")
-    everyone = PeriodicTask.objects.filter(schedule__isnull=False).select_related(*schedules.WITH_ITS_TIMES)
+    everyone = PeriodicTask.objects.filter(scheduling__isnull=False).select_related(*schedules.WITH_ITS_TIMES)
     shown: dict[int, PeriodicTask] = {}
     for state in (schedules.State.BROKEN, schedules.State.LATE):
         found = list(schedules.in_state(everyone, state, now)[: SCHEDULES_SHOWN + 1])
@@ -133,10 +133,10 @@ def _schedules(attention: list[str]) -> dict[str, Any]:
             url = f"{_list_of(SCHEDULES)}?{urlencode({'state': state.value})}"
             attention.append(_link(f"More schedules are {state.value} than are told here.", url))
         for schedule in found[:SCHEDULES_SHOWN]:
-            why = schedule.schedule.error or LATE
+            why = schedule.scheduling.error or LATE
             attention.append(format_html("The schedule {} does not run. {}", link_to(schedule), why))
             shown[schedule.pk] = schedule
-    coming = everyone.filter(enabled=True, schedule__next_run_at__isnull=False).order_by("schedule__next_run_at")
+    coming = everyone.filter(enabled=True, scheduling__next_run_at__isnull=False).order_by("scheduling__next_run_at")
     for others in (coming, everyone.order_by("name")):
         missing = max(0, SCHEDULES_SHOWN - len(shown))
         shown |= {schedule.pk: schedule for schedule in others.exclude(pk__in=list(shown))[:missing]}
@@ -146,7 +146,7 @@ def _schedules(attention: list[str]) -> dict[str, Any]:
             link_to(schedule),
             state_label(schedules.state_of(schedule, pauses, now)),
             schedules.in_words(schedule, with_zone=True),
-            moment(schedule.schedule.next_run_at if schedule.enabled else None),
+            moment(schedule.scheduling.next_run_at if schedule.enabled else None),
             outcome(runs[schedule.pk], now),
         ]
         for schedule in shown.values()

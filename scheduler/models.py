@@ -90,7 +90,7 @@ class Schedule(models.Model):
     """What the scheduler keeps for one PeriodicTask. Rows appear by a trigger, hence the defaults in the database."""
 
     periodic_task = models.OneToOneField(
-        PeriodicTask, on_delete=models.CASCADE, primary_key=True, related_name="schedule"
+        PeriodicTask, on_delete=models.CASCADE, primary_key=True, related_name="scheduling"
     )
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL,

@@ -23,7 +23,7 @@ FIELDS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
 LATE_AFTER = timedelta(minutes=1)
 """A schedule whose time is longer ago than this was not run when it should have been."""
 
-WITH_ITS_TIMES = ("schedule__owner", "crontab", "interval", "clocked", "solar")
+WITH_ITS_TIMES = ("scheduling__owner", "crontab", "interval", "clocked", "solar")
 """What to select with PeriodicTasks that are described or judged."""
 
 DECIDED_BY_STAFF = (
@@ -117,7 +117,7 @@ def _times_of(tasks: Iterable[PeriodicTask]) -> list[Any]:
 
 def expression(task: PeriodicTask) -> str:
     """What a person would type for its crontab; nothing where it has none."""
-    return cron_expression(task.crontab, task.schedule.seconds) if task.crontab else ""
+    return cron_expression(task.crontab, task.scheduling.seconds) if task.crontab else ""
 
 
 def in_words(task: PeriodicTask, *, with_zone: bool = False) -> str:
@@ -136,7 +136,7 @@ def in_words(task: PeriodicTask, *, with_zone: bool = False) -> str:
 
 def described(task: PeriodicTask) -> dict[str, str]:
     """What staff decided, in their words: field → value, empty where it says nothing. The audit compares these."""
-    own: Schedule = task.schedule
+    own: Schedule = task.scheduling
     job = jobs().get(task.task)
     return {
         "name": task.name,
@@ -187,7 +187,7 @@ def is_paused(task: PeriodicTask, pauses: Iterable[Pause]) -> bool:
 
 
 def state_of(task: PeriodicTask, pauses: Iterable[Pause], now: datetime) -> State:
-    own: Schedule = task.schedule
+    own: Schedule = task.scheduling
     if not task.enabled:
         return State.ENDED if task.one_off and task.total_run_count else State.OFF
     if own.error:
@@ -201,20 +201,20 @@ def state_of(task: PeriodicTask, pauses: Iterable[Pause], now: datetime) -> Stat
 
 def in_state(tasks: "QuerySet[PeriodicTask]", state: State, now: datetime) -> "QuerySet[PeriodicTask]":
     """Those of which `state_of` says so, found by an index; what has ended counts as off where that turned it off."""
-    working = Q(enabled=True, schedule__error="")
+    working = Q(enabled=True, scheduling__error="")
     match state:
         case State.OFF:
             return tasks.filter(enabled=False)
         case State.BROKEN:
-            return tasks.filter(enabled=True, schedule__error__gt="")
+            return tasks.filter(enabled=True, scheduling__error__gt="")
         case State.ENDED:
-            return tasks.filter(working, schedule__stale_since=None, schedule__next_run_at=None)
+            return tasks.filter(working, scheduling__stale_since=None, scheduling__next_run_at=None)
         case State.PAUSED:
             return tasks.filter(working & _paused(now))
         case State.LATE:
-            return tasks.filter(working, schedule__next_run_at__lt=now - LATE_AFTER).exclude(_paused(now))
+            return tasks.filter(working, scheduling__next_run_at__lt=now - LATE_AFTER).exclude(_paused(now))
         case State.ON:
-            coming = Q(schedule__next_run_at__gte=now - LATE_AFTER) | Q(schedule__stale_since__isnull=False)
+            coming = Q(scheduling__next_run_at__gte=now - LATE_AFTER) | Q(scheduling__stale_since__isnull=False)
             return tasks.filter(working & coming).exclude(_paused(now))
 
 
@@ -231,7 +231,7 @@ def _paused(now: datetime) -> Q:
 
 def problem(task: PeriodicTask) -> str:
     """Why this schedule does not work, or would not were it on, in a sentence; nothing where it does."""
-    own: Schedule = task.schedule
+    own: Schedule = task.scheduling
     if own.error:
         return own.error
     try:
@@ -339,7 +339,7 @@ def duplicate(task: PeriodicTask, actor: str, now: datetime) -> PeriodicTask:
     """A copy that is off, under another name."""
     kept = {name: getattr(task, name) for name in DECIDED_BY_STAFF if name != "date_changed"}
     copy = PeriodicTask(**{**kept, "name": _free_name(task.name), "enabled": False})
-    own = {name: getattr(task.schedule, name) for name in OWN_FIELDS}
+    own = {name: getattr(task.scheduling, name) for name in OWN_FIELDS}
     save(copy, own, actor, now)
     return copy
 

@@ -163,7 +163,7 @@ class TimingForm(forms.Form):
         """When it would come, in words. Of valid forms only."""
         seconds, fields = self.times()
         task = PeriodicTask(**fields)
-        task.schedule = Schedule(seconds=seconds)
+        task.scheduling = Schedule(seconds=seconds)
         return schedules.in_words(task)
 
 
@@ -259,7 +259,7 @@ class ScheduleForm(TimingForm, OwnFields, forms.ModelForm):  # type: ignore[misc
         self.fields["task"].choices = self._jobs()  # type: ignore[attr-defined]  # a ChoiceField
         self.fields["owner"].queryset = _possible_owners(task)  # type: ignore[attr-defined]  # a ModelChoiceField
         if task.pk:
-            own = {name: getattr(task.schedule, name) for name in schedules.OWN_FIELDS}
+            own = {name: getattr(task.scheduling, name) for name in schedules.OWN_FIELDS}
             priority = Priority.of(task.priority)
             typed = {**own, **timing_as_typed(task), "priority": priority, "seen": _version_of(task)}
             self.initial = {**self.initial, **typed}
@@ -386,8 +386,8 @@ class ScheduleForm(TimingForm, OwnFields, forms.ModelForm):  # type: ignore[misc
 
 def _possible_owners(task: PeriodicTask) -> "models.QuerySet[User]":
     may = Q(is_staff=True, is_active=True)
-    if task.pk and task.schedule.owner_id:
-        may |= Q(pk=task.schedule.owner_id)
+    if task.pk and task.scheduling.owner_id:
+        may |= Q(pk=task.scheduling.owner_id)
     return User.objects.filter(may).order_by("username")
 
 

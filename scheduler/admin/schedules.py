@@ -191,9 +191,9 @@ class OwnerFilter(SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: "QuerySet[beat.PeriodicTask]") -> Any:
         match self.value():
             case "me":
-                return queryset.filter(schedule__owner=request.user)
+                return queryset.filter(scheduling__owner=request.user)
             case "nobody":
-                return queryset.filter(schedule__owner=None)
+                return queryset.filter(scheduling__owner=None)
         return queryset
 
 
@@ -305,7 +305,7 @@ class ScheduleAdmin(EndlessListMixin, ModelAdmin, SavesAll):
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[beat.PeriodicTask]":
         """With their Schedules, which all have: an outer join could not use the index of next runs."""
-        queryset = super().get_queryset(request).filter(schedule__isnull=False)
+        queryset = super().get_queryset(request).filter(scheduling__isnull=False)
         return queryset.select_related(*schedules.WITH_ITS_TIMES)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -314,7 +314,7 @@ class ScheduleAdmin(EndlessListMixin, ModelAdmin, SavesAll):
     @admin.display(description="schedule", ordering="name")
     def schedule_and_job(self, schedule: beat.PeriodicTask) -> SafeString:
         job = jobs().get(schedule.task)
-        told = [job.title if job else schedule.task, *filter(None, [schedule.schedule.owner])]
+        told = [job.title if job else schedule.task, *filter(None, [schedule.scheduling.owner])]
         return format_html('{}<span class="aside">{}</span>', schedule.name, " · ".join(map(str, told)))
 
     @admin.display(description="state")
@@ -334,11 +334,11 @@ class ScheduleAdmin(EndlessListMixin, ModelAdmin, SavesAll):
         aside = format_html("<code>{}</code>{}", schedules.expression(schedule), zone)
         return format_html('{}<span class="aside">{}</span>', schedules.in_words(schedule), aside)
 
-    @admin.display(description="next run", ordering="schedule__next_run_at")
+    @admin.display(description="next run", ordering="scheduling__next_run_at")
     def next_run(self, schedule: beat.PeriodicTask) -> SafeString:
-        at = schedule.schedule.next_run_at if schedule.enabled else None
+        at = schedule.scheduling.next_run_at if schedule.enabled else None
         if at is None:
-            error = Truncator(schedule.schedule.error).chars(120)
+            error = Truncator(schedule.scheduling.error).chars(120)
             return format_html('{}<span class="aside error">{}</span>', NOTHING, error)
         return format_html('{}<span class="aside">{}</span>', coming(at, timezone.now()), moment(at))
 
@@ -360,7 +360,7 @@ class ScheduleAdmin(EndlessListMixin, ModelAdmin, SavesAll):
         context: dict[str, Any] = {"fields": " ".join(TIMING_FIELDS), "schedule": schedule}
         if schedule.pk:
             try:
-                timing = timing_of(schedule, schedule.schedule.seconds, schedule.schedule.anchor_at)
+                timing = timing_of(schedule, schedule.scheduling.seconds, schedule.scheduling.anchor_at)
                 context |= _preview(
                     timing, schedules.in_words(schedule), _zone_of(schedule), timezone.now(), once=schedule.one_off
                 )
@@ -423,7 +423,7 @@ class ScheduleAdmin(EndlessListMixin, ModelAdmin, SavesAll):
             return JsonResponse({"errors": form.errors})
         goes_on = not {"kind", "every", "period"}.intersection(form.changed_data)
         try:
-            timing = form.timing(edited.schedule.anchor_at if edited and goes_on else now)
+            timing = form.timing(edited.scheduling.anchor_at if edited and goes_on else now)
             zone = ZoneInfo(form.cleaned_data["zone"]) if form.cleaned_data["kind"] == "cron" else ZoneInfo("UTC")
             return JsonResponse(_preview(timing, form.words(), zone, now, once=form.cleaned_data["one_off"]))
         except (ValidationError, ValueError) as error:
@@ -497,7 +497,7 @@ class ScheduleAdmin(EndlessListMixin, ModelAdmin, SavesAll):
         for schedule in chosen:
             try:
                 schedules.require_runnable(schedule)
-                run = ledger.run_now(schedule.schedule, Trigger.ADMIN, request.user.get_username())
+                run = ledger.run_now(schedule.scheduling, Trigger.ADMIN, request.user.get_username())
             except ValidationError as error:
                 self.message_user(
                     request, f"“{schedule.name}” could not be started. {' '.join(error.messages)}", messages.ERROR
@@ -528,7 +528,7 @@ class ScheduleAdmin(EndlessListMixin, ModelAdmin, SavesAll):
             for schedule in chosen:
                 ledger.pause(
                     request.user.get_username(),
-                    schedule=schedule.schedule,
+                    schedule=schedule.scheduling,
                     until=form.cleaned_data["until"],
                     reason=form.cleaned_data["reason"],
                 )

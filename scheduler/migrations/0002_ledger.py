@@ -62,7 +62,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Schedule',
             fields=[
-                ('periodic_task', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='schedule', serialize=False, to='django_celery_beat.periodictask')),
+                ('periodic_task', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='scheduling', serialize=False, to='django_celery_beat.periodictask')),
                 ('seconds', models.CharField(blank=True, db_default='', help_text='The first of six fields of a cron expression, or nothing.', max_length=240)),
                 ('next_run_at', models.DateTimeField(blank=True, editable=False, help_text='Its next occurrence; nothing where it never comes.', null=True)),
                 ('stale_since', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False, help_text='When its timing was edited, until next_run_at follows from it.', null=True)),

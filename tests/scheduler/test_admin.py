@@ -76,7 +76,7 @@ def ran(
     times = {"created_at": began, "available_at": began, "occurrence": began, "started_at": began}
     ended = began + timedelta(seconds=took)
     values = {"task": task.task, "name": task.name, "trigger": Trigger.SCHEDULE, "finished_at": ended}
-    run: Run = Run.objects.create(schedule=task.schedule, status=status, **{**values, **times, **fields})
+    run: Run = Run.objects.create(schedule=task.scheduling, status=status, **{**values, **times, **fields})
     return run
 
 
@@ -175,7 +175,7 @@ def test_the_list_is_filtered(staff: Client, query: str, names: set[str]) -> Non
     Schedule.objects.filter(pk=owned.pk).update(owner=User.objects.get(username="alice"))
     Schedule.objects.filter(pk=late.pk).update(next_run_at=timezone.now() - timedelta(hours=1))
     ran(failing, Status.FAILED)
-    ledger.pause("alice", schedule=paused.schedule)
+    ledger.pause("alice", schedule=paused.scheduling)
     page = Page(staff, f"{LIST}?{query}")
     assert {text.split(" ")[0] for text in page.texts("tbody .field-schedule_and_job")} == names
 
@@ -200,7 +200,7 @@ def test_the_list_takes_as_many_queries_for_many_schedules_as_for_few(staff: Cli
         task = make(f"number {number}", f"{number} 3 * * *", task=(SYNC, "gone.task")[number % 2])
         ran(task)
         ran(task, Status.FAILED, ago=100)
-        ledger.pause("alice", schedule=task.schedule)
+        ledger.pause("alice", schedule=task.scheduling)
     assert queries() == few
 
 
@@ -236,19 +236,19 @@ def test_a_schedule_is_turned_off_and_on_by_its_switch_and_the_list_stays_as_it_
     assert (switch["aria-checked"], switch["aria-label"]) == ("false", "mine is on")
     press(staff, page, "[role=switch]")
     assert again(mine).enabled
-    assert again(mine).schedule.next_run_at > timezone.now()
+    assert again(mine).scheduling.next_run_at > timezone.now()
 
 
 def test_run_now_asks_for_the_job_as_the_schedule_has_it_and_moves_nothing(staff: Client) -> None:
     mine = make(task=SYNC, kwargs='{"platforms": ["atcoder"]}', priority=9)
-    comes = again(mine).schedule.next_run_at
+    comes = again(mine).scheduling.next_run_at
     page = press(staff, Page(staff, LIST), ".run-now")
     run = Run.objects.get()
     assert (run.task, json.loads(run.kwargs), run.priority) == (SYNC, {"platforms": ["atcoder"]}, Priority.CRITICAL)
-    assert (run.trigger, run.actor, run.schedule) == (Trigger.ADMIN, "alice", mine.schedule)
+    assert (run.trigger, run.actor, run.schedule) == (Trigger.ADMIN, "alice", mine.scheduling)
     assert page.messages[0].startswith("“mine” was asked for")
     assert f"/admin/scheduler/run/{run.pk}/change/" in page.html
-    assert (again(mine).schedule.next_run_at, again(mine).total_run_count) == (comes, 0)
+    assert (again(mine).scheduling.next_run_at, again(mine).total_run_count) == (comes, 0)
     assert LogEntry.objects.get().get_change_message() == "Run now."
 
 
@@ -276,7 +276,7 @@ def test_a_schedule_is_made_from_one_cron_expression(staff: Client) -> None:
     made = PeriodicTask.objects.get()
     assert (made.task, made.args, made.kwargs, made.enabled) == (SYNC, "[]", '{"platforms": ["codeforces"]}', True)
     assert (cron_of(made), str(made.crontab.timezone)) == ("30 2 * * mon-fri", "Asia/Kolkata")
-    assert made.schedule.next_run_at.hour == 21
+    assert made.scheduling.next_run_at.hour == 21
     assert (RunEvent.objects.get().kind, RunEvent.objects.get().actor) == (Event.CREATED, "alice")
 
 
@@ -293,7 +293,7 @@ def test_seconds_aliases_and_what_only_cron_knows_are_taken(staff: Client, expre
     Page(staff, ADD).submit(name="mine", task=CLEAN_UP, cron=expression)
     made = PeriodicTask.objects.get()
     assert cron_of(made) == kept
-    assert made.schedule.next_run_at > timezone.now()
+    assert made.scheduling.next_run_at > timezone.now()
     Page(staff, page_of(made)).submit(description="Why it exists.")
     assert cron_of(made) == kept
 
@@ -302,7 +302,7 @@ def test_an_interval_is_made(staff: Client) -> None:
     Page(staff, ADD).submit(name="often", task=CLEAN_UP, kind="interval", every="90", period="seconds")
     made = PeriodicTask.objects.get()
     assert (str(made.interval), made.crontab, made.one_off) == ("every 90 seconds", None, False)
-    assert made.schedule.next_run_at - made.schedule.anchor_at == timedelta(seconds=90)
+    assert made.scheduling.next_run_at - made.scheduling.anchor_at == timedelta(seconds=90)
 
 
 def test_an_interval_counts_from_its_start(staff: Client) -> None:
@@ -310,14 +310,14 @@ def test_an_interval_counts_from_its_start(staff: Client) -> None:
     Page(staff, ADD).submit(
         name="o", task=CLEAN_UP, kind="interval", every="2", period="hours", **typed("start_time", start)
     )
-    assert PeriodicTask.objects.get().schedule.next_run_at == start
+    assert PeriodicTask.objects.get().scheduling.next_run_at == start
 
 
 def test_what_comes_once_at_a_time_is_made(staff: Client) -> None:
     at = in_a_day()
     Page(staff, ADD).submit(name="once", task=CLEAN_UP, kind="clocked", **typed("clocked_time", at))
     made = PeriodicTask.objects.get()
-    assert (made.clocked.clocked_time, made.one_off, made.schedule.next_run_at) == (at, True, at)
+    assert (made.clocked.clocked_time, made.one_off, made.scheduling.next_run_at) == (at, True, at)
 
 
 def test_what_comes_once_so_long_after_its_start_is_made(staff: Client) -> None:
@@ -326,7 +326,7 @@ def test_what_comes_once_so_long_after_its_start_is_made(staff: Client) -> None:
         name="d", task=CLEAN_UP, kind="delay", every="5", period="minutes", **typed("start_time", start)
     )
     made = PeriodicTask.objects.get()
-    assert (made.one_off, made.schedule.next_run_at) == (True, start + timedelta(minutes=5))
+    assert (made.one_off, made.scheduling.next_run_at) == (True, start + timedelta(minutes=5))
     assert Page(staff, page_of(made)).soup.select("input[name=kind][value=delay][checked]")
 
 
@@ -351,7 +351,7 @@ def test_everything_else_that_staff_decide_is_kept_and_shown_again(staff: Client
     Page(staff, ADD).submit(name="mine", task=CLEAN_UP, cron="0 2 * * *", **values)
     made = again(PeriodicTask.objects.get())
     for name, value in values.items():
-        row = made if hasattr(made, name) else made.schedule
+        row = made if hasattr(made, name) else made.scheduling
         assert str(getattr(row, f"{name}_id", None) or getattr(row, name)) == value, name
 
     Page(staff, page_of(made)).submit()
@@ -469,11 +469,11 @@ def test_an_edit_is_audited_in_words_and_noted_in_djangos_log(staff: Client) -> 
 def test_only_a_change_of_timing_moves_the_next_run_of_an_interval(staff: Client) -> None:
     interval = IntervalSchedule.objects.create(every=1, period="hours")
     mine = make(crontab=None, interval=interval)
-    comes = again(mine).schedule.next_run_at
+    comes = again(mine).scheduling.next_run_at
     Page(staff, page_of(mine)).submit(description="Why it exists.", max_attempts="2")
-    assert again(mine).schedule.next_run_at == comes
+    assert again(mine).scheduling.next_run_at == comes
     Page(staff, page_of(mine)).submit(every="2")
-    assert again(mine).schedule.next_run_at > comes + timedelta(minutes=59)
+    assert again(mine).scheduling.next_run_at > comes + timedelta(minutes=59)
 
 
 def test_a_priority_from_elsewhere_stays_until_somebody_chooses_another(staff: Client) -> None:
@@ -666,7 +666,7 @@ def test_several_are_run_at_once_and_what_cannot_be_says_why(staff: Client) -> N
         "“ghost” could not be started. There is no job called “gone.task”.",
         "“good” was asked for: ",
     ]
-    assert Run.objects.get().schedule == good.schedule
+    assert Run.objects.get().schedule == good.scheduling
 
 
 def test_several_are_paused_for_a_while_on_a_page_between_and_resumed(staff: Client) -> None:
@@ -699,7 +699,7 @@ def test_a_duplicate_opens_is_off_and_can_be_saved(staff: Client) -> None:
     assert page.response.redirect_chain[-1][0] == page_of(copy)
     assert (copy.enabled, copy.kwargs, copy.crontab) == (False, mine.kwargs, mine.crontab)
     Page(staff, page_of(copy)).submit(name="another", enabled="on")
-    assert again(copy).schedule.next_run_at is not None
+    assert again(copy).scheduling.next_run_at is not None
 
 
 def test_what_takes_statements_for_each_is_not_done_to_very_many(staff: Client) -> None:

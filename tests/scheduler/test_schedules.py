@@ -143,9 +143,9 @@ def of_each_state(db: None) -> dict[str, PeriodicTask]:
     rows = Schedule.objects.filter
     rows(pk__in=[kinds["late"].pk, kinds["paused and late"].pk]).update(next_run_at=now - timedelta(minutes=2))
     rows(pk=kinds["just edited"].pk).update(stale_since=now)
-    ledger.pause("alice", schedule=kinds["paused"].schedule)
+    ledger.pause("alice", schedule=kinds["paused"].scheduling)
     ledger.pause("alice", task=SYNC)
-    ledger.pause("alice", schedule=kinds["on"].schedule, until=now - timedelta(seconds=1))
+    ledger.pause("alice", schedule=kinds["on"].scheduling, until=now - timedelta(seconds=1))
     return kinds
 
 
@@ -201,7 +201,7 @@ def test_those_whose_last_run_failed_are_found() -> None:
     now = timezone.now()
 
     def ran(name: str, *statuses: Status) -> None:
-        own = make(name).schedule
+        own = make(name).scheduling
         for number, status in enumerate(statuses):
             at = now + timedelta(seconds=number)
             common = {"task": JOB, "trigger": Trigger.SCHEDULE, "created_at": at, "available_at": at, "occurrence": at}
@@ -222,7 +222,7 @@ def test_the_latest_runs_come_newest_first_and_bounded_for_each_schedule() -> No
     for number in range(5):
         at = now - timedelta(hours=number)
         common = {"task": JOB, "trigger": Trigger.SCHEDULE, "created_at": at, "available_at": at, "occurrence": at}
-        Run.objects.create(schedule=mine.schedule, error="x" * 1000, **common)
+        Run.objects.create(schedule=mine.scheduling, error="x" * 1000, **common)
     found = schedules.latest_runs([mine, other], most=3)
     assert [run.occurrence for run in found[mine.pk]] == [now - timedelta(hours=number) for number in range(3)]
     assert len(found[mine.pk][0].error) == 200
@@ -275,14 +275,14 @@ def test_saving_keeps_what_the_scheduler_noted_since_the_row_was_read() -> None:
 @pytest.mark.django_db
 def test_a_saved_schedule_knows_its_next_run_in_the_same_transaction_and_only_its_timing_moves_that() -> None:
     task = make()
-    before = task.schedule.next_run_at
+    before = task.scheduling.next_run_at
     task.description = "Why it exists."
     schedules.save(task, {"max_attempts": 5}, "alice", timezone.now())
-    assert again(task).schedule.next_run_at == before
+    assert again(task).scheduling.next_run_at == before
     seconds, row = schedules.unsaved_crontab("30 5 4 * * *", "UTC")
     task.crontab = row
     schedules.save(task, {"seconds": seconds}, "alice", timezone.now())
-    after = again(task).schedule.next_run_at
+    after = again(task).scheduling.next_run_at
     assert (after.hour, after.minute, after.second) == (4, 5, 30)
     assert timezone.now() < after < timezone.now() + timedelta(days=1)
     assert not CrontabSchedule.objects.filter(hour="2").exists()
@@ -331,7 +331,7 @@ def test_a_copy_has_what_its_schedule_has_besides_and_a_name_that_fits() -> None
     Schedule.objects.update(seconds="15", time_limit=7, overlap="allow")
     copy = schedules.duplicate(again(task), "alice", timezone.now())
     assert len(copy.name) == 200
-    own = again(copy).schedule
+    own = again(copy).scheduling
     assert (own.seconds, own.time_limit, own.overlap) == ("15", 7, "allow")
 
 
@@ -341,11 +341,11 @@ def test_turning_on_and_off_is_one_step_for_many_and_each_is_audited() -> None:
     everyone = PeriodicTask.objects.all()
     assert len(schedules.turn(everyone, "alice", timezone.now(), on=False)) == 3
     assert schedules.turn(everyone, "alice", timezone.now(), on=False) == []
-    assert [again(task).schedule.next_run_at for task in tasks] == [None] * 3
+    assert [again(task).scheduling.next_run_at for task in tasks] == [None] * 3
 
     Schedule.objects.update(next_run_at=timezone.now() - timedelta(days=1))
     assert len(schedules.turn(everyone, "bob", timezone.now(), on=True)) == 3
-    assert all(again(task).schedule.next_run_at > timezone.now() for task in tasks)
+    assert all(again(task).scheduling.next_run_at > timezone.now() for task in tasks)
     told = RunEvent.objects.filter(kind=Event.EDITED).values_list("actor", "changes")
     assert sorted((actor, str(changes)) for actor, changes in told) == [
         *[("alice", "{'on': ['yes', 'no']}")] * 3,
@@ -363,11 +363,11 @@ def test_a_schedule_whose_job_nobody_knows_is_not_turned_on() -> None:
 @pytest.mark.django_db
 def test_deleting_takes_what_belongs_to_a_schedule_and_leaves_its_history_with_its_name() -> None:
     mine, other = make("mine"), make("other")
-    ledger.pause("alice", schedule=mine.schedule)
-    run = ledger.run_now(mine.schedule, Trigger.ADMIN, "alice")
+    ledger.pause("alice", schedule=mine.scheduling)
+    run = ledger.run_now(mine.scheduling, Trigger.ADMIN, "alice")
     assert schedules.delete(PeriodicTask.objects.filter(pk=mine.pk), "bob", timezone.now()) == 1
     assert list(PeriodicTask.objects.all()) == [other]
-    assert list(Schedule.objects.all()) == [other.schedule]
+    assert list(Schedule.objects.all()) == [other.scheduling]
     assert not Pause.objects.exists()
     run.refresh_from_db()
     assert (run.schedule_id, run.name) == (None, "mine")
@@ -430,8 +430,8 @@ def test_what_is_rare_among_many_is_found_by_an_index() -> None:
             "SET stale_since = NULL, next_run_at = now() + periodic_task_id * interval '1 minute'"
         )
         cursor.execute("ANALYZE django_celery_beat_periodictask, scheduler_schedule, scheduler_run")
-    everyone = PeriodicTask.objects.filter(schedule__isnull=False)
-    by_next_run = everyone.order_by("schedule__next_run_at", "name")
+    everyone = PeriodicTask.objects.filter(scheduling__isnull=False)
+    by_next_run = everyone.order_by("scheduling__next_run_at", "name")
     plans = {
         "schedule_due": (by_next_run[:50], schedules.in_state(everyone, State.LATE, now)),
         "periodictask_off": (schedules.in_state(everyone, State.OFF, now).order_by("name")[:50],),

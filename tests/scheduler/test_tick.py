@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from celery.schedules import crontab as celery_crontab
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
@@ -542,3 +543,8 @@ def test_runs_and_the_audit_outlive_their_schedule_however_it_is_deleted() -> No
     assert sorted(Run.objects.values_list("name", flat=True)) == ["by hand", "by the model"]
     assert not Run.objects.exclude(schedule=None).exists()
     assert set(RunEvent.objects.values_list("subject", flat=True)) == {"by the model", "by hand"}
+
+
+def test_a_periodic_task_keeps_what_other_tools_know_of_it() -> None:
+    schedule = make("30 4 * * *")
+    assert isinstance(schedule.periodic_task.schedule, celery_crontab)
