@@ -70,7 +70,9 @@ def _began_last(run: Run) -> bool:
 
     The clocks of a worker and of the one that asked may differ by a little.
     """
-    return run.started_at is not None and run.started_at > run.available_at - timedelta(seconds=1)
+    if run.started_at is None or run.status in WAITING:
+        return False
+    return run.started_at > run.available_at - timedelta(seconds=1)
 
 
 # --- Texts -----------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 from django_celery_beat.models import PeriodicTask
 from unfold.admin import ModelAdmin
@@ -159,7 +160,7 @@ class RunAdmin(ReadOnlyMixin, EndlessListMixin, ModelAdmin):
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
         own = [
-            path("<uuid:pk>/progress/", self.progress, name="scheduler_run_progress"),
+            path("<uuid:pk>/progress/", never_cache(self.progress), name="scheduler_run_progress"),
             path("<uuid:pk>/text/<slug:what>/", wrap(require_GET(self.text)), name="scheduler_run_text"),
             path("<uuid:pk>/cancel/", wrap(require_POST(self.cancel_one)), name="scheduler_run_cancel"),
             path("<uuid:pk>/repeat/", wrap(require_POST(self.repeat_one)), name="scheduler_run_repeat"),

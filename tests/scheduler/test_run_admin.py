@@ -128,9 +128,10 @@ def test_a_run_that_did_not_begin_has_no_times_of_its_own(bob: Client) -> None:
 
 
 def test_what_waits_for_its_next_attempt_did_not_take_the_time_since_the_one_before(bob: Client) -> None:
-    run(Status.CANCELLED, available_at=NOW, finished_at=NOW, attempt=2, failures=1)
-    row = Page(bob, RUNS).row("Sync contests")
-    assert row["took"] == "–"
+    run(Status.CANCELLED, name="cancelled", available_at=NOW, finished_at=NOW, attempt=2, failures=1)
+    run(Status.RETRYING, name="retrying", available_at=NOW - timedelta(seconds=27), attempt=2, failures=1)
+    for name in ("cancelled", "retrying"):
+        assert Page(bob, RUNS).row(name)["took"] == "–"
 
 
 @pytest.mark.parametrize(
