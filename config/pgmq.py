@@ -1,4 +1,4 @@
-"""Kombu's transport for PGMQ, with one wait less."""
+"""Kombu's transport for PGMQ, with one wait less, and without locking or asking for what is not there."""
 
 from time import monotonic, sleep
 from typing import Any
@@ -9,7 +9,28 @@ SHORTEST, LONGEST = 0.001, 0.05
 """Seconds between two looks whether the worker takes messages again."""
 
 
+class Channel(pgmq.Channel):
+    def _maybe_enable_notify(self, queue: str, queue_name: str | None = None) -> None:
+        """Have PGMQ tell of new messages, unless it does.
+
+        Kombu makes the trigger anew for each connection, under the queue's exclusive lock: two of them deadlocked. What
+        PGMQ knows of it is gone after a crash, and the trigger without effect.
+        """
+        name = queue_name or self._queue_name(queue)
+        intervals = {told.queue_name: told.throttle_interval_ms for told in self.pgmq.list_notify_throttles()}
+        if intervals.get(name) == self.notify_throttle_interval_ms:
+            transport: Any = self.connection
+            transport._register_notify_queue(name)
+        else:
+            super()._maybe_enable_notify(queue, queue_name)  # type: ignore[no-untyped-call]  # it brings no types
+
+    def _put_topic(self, exchange: str, message: dict[str, Any], routing_key: str, **_: Any) -> None:
+        """Nothing: Celery's events, which nobody can follow on PGMQ. Kombu calls a function that PGMQ does not have."""
+
+
 class Transport(pgmq.Transport):
+    Channel = Channel
+
     def drain_events(self, connection: Any, timeout: float | None = None, **kwargs: Any) -> None:
         """Wait for a message, and for room: a worker takes no more than it can soon start.
 

@@ -141,6 +141,35 @@ def test_urgent_runs_come_first(stage: Stage) -> None:
         assert order == [level for level in reversed(levels) for _ in range(4)]
 
 
+DECLARE = """
+from django.db import connection
+from kombu import Exchange
+
+def triggers():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT oid FROM pg_trigger WHERE tgname = 'trigger_notify_queue_insert_listeners' ORDER BY oid")
+        return cursor.fetchall()
+
+def declare():
+    with app.connection_for_write() as broker, broker.channel() as channel:
+        for queue in app.amqp.queues.values():
+            queue(channel).declare()
+        app.amqp.Producer(channel).publish({}, exchange=Exchange("celeryev", "topic"), routing_key="worker.heartbeat")
+
+triggers()  # where nobody was connected the database starts now
+declare()
+before = triggers()
+declare()
+result = [len(before), triggers() == before]
+"""
+
+
+def test_a_process_that_joins_changes_nothing_of_pgmqs_queues(installation: Installation) -> None:
+    """It would lock them, and two that join deadlock. Events of Celery's are no errors there."""
+    with Console(installation) as console:
+        assert console.do(DECLARE) == [4, True]
+
+
 # --- A broker that is away -------------------------------------------------------------------------------------------
 
 
