@@ -249,12 +249,12 @@ class Task(DjangoTask[Any, Any]):
 
 def _tidy_connections() -> None:
     """Leave nothing open behind a job: in a transaction that it forgot, whatever the next ones write would be lost."""
-    for alias in list(connections):
-        connection = connections[alias]
-        if connection.in_atomic_block or not connection.get_autocommit():
+    for connection in connections.all(initialized_only=True):
+        is_open = connection.connection is not None  # one that the job did not need is not opened now
+        if connection.in_atomic_block or (is_open and not connection.get_autocommit()):
             logger.warning("A job left a transaction open, which is rolled back.")
             connection.close()
-            del connections[alias]
+            del connections[connection.alias]
     close_old_connections()
 
 
