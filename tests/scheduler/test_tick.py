@@ -425,6 +425,14 @@ def test_an_occurrence_that_comes_while_the_last_run_goes_on_is_skipped_by_defau
     assert occurrences_of(Status.QUEUED) == ["12:03:00"]
 
 
+def test_a_run_that_waits_for_its_next_attempt_is_not_finished() -> None:
+    make("* * * * *")
+    fire(at("12:01:00"), "test")
+    Run.objects.update(status=Status.RETRYING)
+    fire(at("12:02:00"), "test")
+    assert runs() == [("12:01:00", Status.RETRYING), ("12:02:00", Status.SKIPPED)]
+
+
 def test_one_may_wait_where_staff_say_so() -> None:
     make("* * * * *", overlap=Overlap.QUEUE)
     fire(at("12:01:00"), "test")
