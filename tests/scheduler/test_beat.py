@@ -35,6 +35,7 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[kombu.Connection]:
             yield kombu.Producer(connection)
 
         monkeypatch.setattr(app, "producer_or_acquire", producer)
+        connection.SimpleQueue(project.CELERY_TASK_DEFAULT_QUEUE).clear()  # which all tests of this process share
         yield connection
 
 

@@ -37,9 +37,9 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[kombu.Connection]:
             yield kombu.Producer(connection)
 
         monkeypatch.setattr(app, "producer_or_acquire", producer)
-        yield connection
-        for route in project.RUN_ROUTING.values():
+        for route in project.RUN_ROUTING.values():  # which all tests of this process share
             connection.SimpleQueue(route["queue"]).clear()
+        yield connection
 
 
 def published(broker: kombu.Connection, level: int = Priority.NORMAL) -> list[Any]:
