@@ -86,11 +86,11 @@ class Stage:
                 with Connection(self.url) as connection, connection.channel() as channel:
                     Queue(QUEUE, channel=channel).purge()
 
-    def finish(self, runs: list[str]) -> None:
+    def finish(self, runs: list[str], within: float = SLOW) -> None:
         def left() -> int:
             return len(self.console.runs(pk__in=runs)) - len(self.console.runs(pk__in=runs, status="succeeded"))
 
-        eventually(lambda: not left(), within=SLOW, what="the end of all runs")
+        eventually(lambda: not left(), within=within, what="the end of all runs")
 
 
 @pytest.fixture(scope="module", params=["pgmq", "redis", "rabbitmq"])
