@@ -1,6 +1,6 @@
 """Pauses in Django admin: what is stopped, what waits behind it, and the way to stop and resume."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -15,11 +15,12 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
-from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSelectWidget, UnfoldAdminSplitDateTimeWidget
+from unfold.widgets import UnfoldAdminSelectWidget
 
 from config.admin import NOTHING
 from scheduler import ledger
 from scheduler.admin.filters import known_tasks, title_of
+from scheduler.admin.how_long import HowLong
 from scheduler.admin.run_page import instant
 from scheduler.jobs import jobs
 from scheduler.models import Pause, PauseQuerySet
@@ -28,31 +29,14 @@ from scheduler.pausing import MOST_LOOKED_AT, held_back, missed_schedules, outlo
 MOST_SHOWN = 50
 """Schedules of which the page of a pause says what becomes of what they missed."""
 
-LENGTHS = {"15": "15 minutes", "60": "1 hour", "240": "4 hours"}
-"""Minutes, and what a person calls them."""
 
-UNTIL_RESUMED, UNTIL_THEN = "", "until"
-
-
-class PauseForm(forms.ModelForm):  # type: ignore[type-arg]  # generic for the checker alone
+class PauseForm(HowLong, forms.ModelForm):  # type: ignore[type-arg]  # generic for the checker alone
     what = forms.ChoiceField(
         label="What",
         required=False,
         widget=UnfoldAdminSelectWidget,
         help_text="One schedule alone is paused in the list of schedules.",
     )
-    length = forms.ChoiceField(
-        label="For how long",
-        required=False,
-        initial=UNTIL_RESUMED,
-        choices=[
-            (UNTIL_RESUMED, "until somebody resumes it"),
-            *LENGTHS.items(),
-            (UNTIL_THEN, "until the time below"),
-        ],
-        widget=UnfoldAdminRadioSelectWidget,
-    )
-    until = forms.SplitDateTimeField(label="Until", required=False, widget=UnfoldAdminSplitDateTimeWidget)
 
     class Meta:
         model = Pause
@@ -64,20 +48,6 @@ class PauseForm(forms.ModelForm):  # type: ignore[type-arg]  # generic for the c
         tasks = {*jobs(), *known_tasks()}
         titles = sorted(((task, title_of(task)) for task in tasks), key=lambda choice: choice[1].lower())
         self.fields["what"].choices = [("", "Everything"), *titles]  # type: ignore[attr-defined]  # a ChoiceField
-        self.fields["until"].help_text = f"In {timezone.get_current_timezone_name()}."
-
-    def clean(self) -> None:
-        super().clean()
-        now = timezone.now()
-        match self.cleaned_data.get("length"):
-            case "until":
-                until = self.cleaned_data.get("until")
-                if "until" not in self.errors and (until is None or until <= now):
-                    self.add_error("until", "Choose a time that is still to come.")
-            case "":
-                self.cleaned_data["until"] = None
-            case str() as minutes:
-                self.cleaned_data["until"] = now + timedelta(minutes=int(minutes))
 
 
 @admin.register(Pause)

@@ -1,7 +1,7 @@
 """Schedules in Django admin: what will run, how it went, and a form that lets nothing through that would not run."""
 
 from collections.abc import Collection, Iterable, Sized
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -30,10 +30,11 @@ from django_celery_beat import models as beat
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
 from unfold.views import ChangeList
-from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminSplitDateTimeWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from config.admin import NOTHING, CountedSoFar, EndlessListMixin, moment
 from scheduler import ledger, schedules
+from scheduler.admin.how_long import HowLong
 from scheduler.admin.schedule_form import TIMING_FIELDS, ScheduleForm, TimingForm, timing_as_typed
 from scheduler.admin.sparkline import MOST, duration, sparkline
 from scheduler.jobs import jobs
@@ -200,35 +201,10 @@ class OwnerFilter(SimpleListFilter):
 # --- Pausing ---------------------------------------------------------------------------------------------------------
 
 
-class PauseForm(forms.Form):
+class PauseForm(HowLong):
     """How long the chosen schedules rest, and why."""
 
-    HOURS = {"1": "for an hour", "4": "for four hours", "24": "for a day", "": "until somebody resumes them"}
-
-    hours = forms.ChoiceField(
-        label="How long",
-        required=False,
-        choices=[*HOURS.items(), ("until", "until a time")],
-        initial="",
-        widget=UnfoldAdminRadioSelectWidget,
-    )
-    until = forms.SplitDateTimeField(
-        required=False, widget=UnfoldAdminSplitDateTimeWidget, help_text="In UTC, where a time is chosen above."
-    )
     reason = forms.CharField(required=False, max_length=200, widget=UnfoldAdminTextInputWidget)
-
-    def clean(self) -> None:
-        super().clean()
-        now = timezone.now()
-        match self.cleaned_data.get("hours"):
-            case "until":
-                until = self.cleaned_data.get("until")
-                if "until" not in self.errors and (until is None or until <= now):
-                    self.add_error("until", "Choose a time that is still to come.")
-            case "":
-                self.cleaned_data["until"] = None
-            case str() as hours:
-                self.cleaned_data["until"] = now + timedelta(hours=int(hours))
 
 
 # --- The pages -------------------------------------------------------------------------------------------------------

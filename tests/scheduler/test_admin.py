@@ -675,10 +675,10 @@ def test_several_are_paused_for_a_while_on_a_page_between_and_resumed(staff: Cli
     assert "Pause 2 schedules" in between.text
     assert not Pause.objects.exists()
     chosen = {"action": "pause", "apply": "1", "_selected_action": [mine.pk, other.pk], "reason": "Maintenance"}
-    refused = Page(staff, LIST, staff.post(LIST, {**chosen, "hours": "until"}, follow=True))
+    refused = Page(staff, LIST, staff.post(LIST, {**chosen, "length": "until"}, follow=True))
     assert "Choose a time that is still to come." in refused.text
 
-    done = Page(staff, LIST, staff.post(LIST, {**chosen, "hours": "4"}, follow=True))
+    done = Page(staff, LIST, staff.post(LIST, {**chosen, "length": "240"}, follow=True))
     assert done.messages[0] == "2 schedules were paused."
     pause = Pause.objects.get(schedule=mine.pk)
     assert (pause.actor, pause.reason) == ("alice", "Maintenance")
