@@ -175,6 +175,7 @@ def test_a_process_that_joins_changes_nothing_of_pgmqs_queues(installation: Inst
 
 def test_what_is_asked_for_while_the_broker_is_down_is_done_once_it_is_back(installation: Installation) -> None:
     """What waits for its time meanwhile as well; the worker and beat outlive it."""
+    installation.stop()  # the beat of the last stage, which would publish to its own broker
     port = free_port()
     first = ExitStack()
     url = first.enter_context(servers.redis(port)).url
@@ -193,6 +194,7 @@ def test_what_is_asked_for_while_the_broker_is_down_is_done_once_it_is_back(inst
 
 def test_beat_and_workers_outlive_a_restart_of_postgresql(installation: Installation) -> None:
     """Which is the broker as well."""
+    installation.stop()  # the beat of the last stage, which would publish to its own broker
     with Console(installation) as console:
         stage = Stage("pgmq", "", installation, console)
         installation.start(*CELERY, "beat")
