@@ -3,12 +3,13 @@
 import json
 import re
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 from allauth.account.internal.flows.manage_email import delete_email
 from allauth.account.models import EmailAddress
 from django.contrib.auth.models import User
@@ -291,7 +292,9 @@ def test_loading_a_fixture_makes_nothing_that_is_not_in_it(tmp_path: Path) -> No
     assert not Channel.objects.exists()
 
 
+@time_machine.travel(datetime(2026, 5, 4, 12, 30, tzinfo=UTC), tick=False)
 def test_a_fixture_with_preferences_comes_back_as_it_was(tmp_path: Path) -> None:
+    """At a whole second, because a fixture keeps milliseconds."""
     alice = MemberFactory(preference__lead_minutes=[30], preference__time_zone="Asia/Tokyo")
     models = ("auth.user", "account.emailaddress", "notifications.preference", "notifications.channel")
     rows = dumped(*models)
