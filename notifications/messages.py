@@ -57,6 +57,7 @@ class Renderer:
             text=text.replace(_UNSUBSCRIBE_HERE, url),
             html=html.replace(_UNSUBSCRIBE_HERE, url),
             unsubscribe_url=url,
+            expires_at=min(item.starts_at for item in notifications),
         )
 
 
