@@ -54,7 +54,7 @@ class HttpError(Exception):
 
     `retryable`: the same request may go through later without anybody changing anything. `status` and `body` (its
     first 8 KiB) are those of the answer, where there was one. `retry_after` is for how many seconds the server asked to
-    be left alone.
+    be left alone. `sent`: the request may have arrived; it did not where no connection came about.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class HttpError(Exception):
         self.status = status
         self.body = body
         self.retry_after = retry_after
+        self.sent = True
 
     def count(self, attempts: int) -> None:
         """Say how often it was tried, where that was more than once."""
@@ -145,6 +146,7 @@ def request(
             try:
                 return _attempt(ask, url, max_bytes, accept_statuses, call)
             except HttpError as failure:
+                failure.sent = call.sent
                 policy, pause = _after(failure, policy)
                 if pause >= call.left:
                     failure.count(attempt)
@@ -171,6 +173,7 @@ class _Call:
 
     def __init__(self, seconds: float, public_only: bool) -> None:
         self.seconds = seconds
+        self.sent = False
         self._public_only = public_only
         self._end = time.monotonic() + seconds
         self._sockets: list[socket.socket] = []
@@ -255,6 +258,12 @@ class _Plain(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         return self._call.connect(self)
 
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        self._call.sent = True
+        super().send(data)
+
 
 class _Secure(HTTPSConnection):
     def __init__(self, call: _Call, **options: Any) -> None:
@@ -263,6 +272,12 @@ class _Secure(HTTPSConnection):
 
     def _new_conn(self) -> socket.socket:
         return self._call.connect(self)
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        self._call.sent = True
+        super().send(data)
 
 
 class _Adapter(HTTPAdapter):

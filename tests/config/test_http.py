@@ -278,7 +278,7 @@ def test_an_answer_that_breaks_off_is_tried_again_and_then_named(raw: Raw, sent:
     error = fail("GET", server.url, deadline=5)
     assert f"{server.host} {said}" in str(error)
     assert str(error).endswith(" (3 attempts)")
-    assert (error.retryable, server.calls) == (True, 3)
+    assert (error.retryable, error.sent, server.calls) == (True, True, 3)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -295,7 +295,7 @@ def test_a_refused_connection_is_tried_again() -> None:
         port = listener.getsockname()[1]
     error = fail("GET", f"http://127.0.0.1:{port}/")
     assert str(error) == f"127.0.0.1:{port} refused the connection (3 attempts)"
-    assert error.retryable
+    assert (error.retryable, error.sent) == (True, False)
 
 
 # The deadline
@@ -337,7 +337,9 @@ def test_a_tls_handshake_that_drips_is_ended_at_the_deadline(raw: Raw) -> None:
 
     server = raw(behave)
     started = time.monotonic()
-    assert "did not finish its answer within 0.4 s" in str(fail("GET", f"https://{server.host}/", deadline=0.4))
+    error = fail("GET", f"https://{server.host}/", deadline=0.4)
+    assert "did not finish its answer within 0.4 s" in str(error)
+    assert not error.sent
     assert time.monotonic() - started < 1.5
 
 
@@ -528,7 +530,7 @@ def test_a_certificate_that_cannot_be_trusted_ends_it_at_once(raw: Raw, certific
     server = raw(over_tls(certificate))
     error = fail("GET", f"https://{server.host}/")
     assert f"{server.host} showed a TLS certificate that cannot be trusted: self" in str(error)
-    assert (error.retryable, server.calls) == (False, 1)
+    assert (error.retryable, error.sent, server.calls) == (False, False, 1)
 
 
 def test_the_proxy_of_the_operator_is_used(raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -561,7 +563,7 @@ def test_a_name_that_cannot_be_resolved_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     error = fail("GET", "http://platform.test/")
     assert str(error) == "the name platform.test could not be resolved (3 attempts)"
-    assert error.retryable
+    assert (error.retryable, error.sent) == (True, False)
 
 
 def test_a_resolver_that_hangs_does_not_hold_up_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
