@@ -2,8 +2,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
-from django.contrib import admin
-from django.db import models
+from django.contrib import admin, messages
+from django.db import models, transaction
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -14,7 +14,8 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
 
 from config.admin import NOTHING, DaysFilter, ReadOnlyMixin, enqueue, moment
-from contests.models import BreakerState, Contest, ContestChange, Platform, PlatformSync
+from config.breaker import BreakerState
+from contests.models import Contest, ContestChange, Platform, PlatformSync
 from contests.tasks import sync_contests
 from contests.templatetags.contests import duration
 
@@ -56,7 +57,7 @@ class PlatformAdmin(ModelAdmin, WritesWhatChanged):
         ("How reading it goes", {"fields": ("health", "last_success_at", "last_error_at", "last_error", "breaker")}),
     )
     readonly_fields = ("name", "site", "health", "last_success_at", "last_error_at", "last_error", "breaker")
-    actions = ("sync_now",)
+    actions = ("sync_now", "reset_breaker")
     actions_submit_line = ("sync_this_now",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -104,6 +105,16 @@ class PlatformAdmin(ModelAdmin, WritesWhatChanged):
         codes = list(queryset.values_list("code", flat=True))
         enqueue(request, sync_contests.s(platforms=codes), f"A sync of {', '.join(codes)}")
 
+    @admin.action(description="Reset the breaker", permissions=["change"])
+    def reset_breaker(self, request: HttpRequest, queryset: "QuerySet[Platform]") -> None:
+        with transaction.atomic():
+            platforms = list(Platform.objects.select_for_update().filter(code__in=queryset.values("code")))
+            for platform in platforms:
+                platform.reset_breaker()
+                platform.save(update_fields=Platform.BREAKER_FIELDS)
+        names = ", ".join(platform.name for platform in platforms)
+        messages.success(request, f"The next sync asks {names}, whatever went wrong before.")
+
     @action(description="Save and sync now", permissions=["change"])
     def sync_this_now(self, request: HttpRequest, obj: Platform) -> None:
         enqueue(request, sync_contests.s(platforms=[obj.code]), f"A sync of {obj.code}")
@@ -130,7 +141,13 @@ class PhaseFilter(admin.SimpleListFilter):
         return None
 
 
-WHAT_CHANGED = {"starts_at": "start", "ends_at": "end", "cancelled_at": "cancelled", "is_training": "training"}
+WHAT_CHANGED = {
+    "starts_at": "start",
+    "ends_at": "end",
+    "cancelled_at": "cancelled",
+    "is_training": "training",
+    "is_rated": "rated",
+}
 
 
 class ContestChangeInline(ReadOnlyMixin, TabularInline):
@@ -163,15 +180,15 @@ def _as_read(field: str, text: str) -> str:
             return text
     if field == "duration" and (length := parse_duration(text)):
         return duration(length)
-    if field == "is_training":
-        return {"True": "yes", "False": "no"}.get(text, text)
+    if field in ("is_training", "is_rated"):
+        return {"True": "yes", "False": "no"}.get(text, text) or "unknown"
     return text or NOTHING
 
 
 @admin.register(Contest)
 class ContestAdmin(ReadOnlyMixin, ModelAdmin):
-    list_display = ("short_name", "platform", "starts_at", "length", "phase", "kind")
-    list_filter = ("platform", PhaseFilter, "is_training", ("starts_at", DaysFilter))
+    list_display = ("short_name", "platform", "starts_at", "length", "phase", "kind", "is_rated")
+    list_filter = ("platform", PhaseFilter, "is_training", "is_rated", ("starts_at", DaysFilter))
     list_filter_submit = True
     list_select_related = ("platform",)
     search_fields = ("name", "key")
@@ -188,9 +205,12 @@ class ContestAdmin(ReadOnlyMixin, ModelAdmin):
         "ends_at",
         "length",
         "kind",
+        "is_rated",
         "cancelled_at",
         "missing_since",
+        "first_seen_at",
         "last_seen_at",
+        "changed_at",
     )
     readonly_fields = ("phase", "length", "kind")
 

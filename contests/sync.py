@@ -20,8 +20,11 @@ from contests.signals import contests_changed
 
 logger = logging.getLogger(__name__)
 
-WRITTEN = ("name", "url", "starts_at", "ends_at", "duration", "is_training")
+WRITTEN = ("name", "url", "starts_at", "ends_at", "duration", "is_training", "is_rated")
 """The fields that a platform decides."""
+
+IN_CALENDARS = {"name", "starts_at", "ends_at"}
+"""Those of them that make another entry in a calendar, as a cancellation does."""
 
 COUNTS = ("fetched", "created", "updated", "unchanged", "cancelled", "rejected")
 REJECTED_ROWS_KEPT = 20
@@ -194,6 +197,7 @@ def _store(code: str, listing: Listing, now: datetime, seconds: float, *, dry_ru
     for contest in missing:
         if contest.missing_since:
             contest.cancelled_at = now
+            _renumber(contest, now)
             changes.append(_change(contest, "cancelled_at", None, now, now))
             report.cancelled += 1
         else:
@@ -225,7 +229,7 @@ def _missing(stored: Iterable[Contest], listing: Listing, now: datetime) -> list
 
 def _created(platform: Platform, row: ListedContest, now: datetime) -> Contest:
     fields = {name: getattr(row, name) for name in WRITTEN}
-    return Contest(platform=platform, key=row.key, last_seen_at=now, **fields)
+    return Contest(platform=platform, key=row.key, last_seen_at=now, first_seen_at=now, changed_at=now, **fields)
 
 
 def _update(contest: Contest, row: ListedContest, now: datetime) -> list[ContestChange]:
@@ -236,12 +240,20 @@ def _update(contest: Contest, row: ListedContest, now: datetime) -> list[Contest
     differing = [name for name in WRITTEN if getattr(contest, name) != getattr(row, name)]
     told = [name for name in differing if name != "ends_at" or not {"starts_at", "duration"} & {*differing}]
     changes = [_change(contest, name, getattr(contest, name), getattr(row, name), now) for name in told]
+    if contest.cancelled_at or IN_CALENDARS & {*differing}:
+        _renumber(contest, now)
     if contest.cancelled_at:
         changes.append(_change(contest, "cancelled_at", contest.cancelled_at, None, now))
         contest.cancelled_at = None
     for name in differing:
         setattr(contest, name, getattr(row, name))
     return changes
+
+
+def _renumber(contest: Contest, now: datetime) -> None:
+    """Tell calendars that they hold an older version."""
+    contest.sequence += 1
+    contest.changed_at = now
 
 
 def _change(contest: Contest, name: str, old: object, new: object, now: datetime) -> ContestChange:
@@ -257,24 +269,14 @@ def _write(contests: list[Contest], changes: list[ContestChange]) -> None:
         batch_size=WRITE_BATCH,
         update_conflicts=True,
         unique_fields=["platform", "key"],
-        update_fields=[*WRITTEN, "cancelled_at", "missing_since", "last_seen_at"],
+        update_fields=[*WRITTEN, "cancelled_at", "missing_since", "last_seen_at", "changed_at", "sequence"],
     )
     ContestChange.objects.bulk_create(changes, batch_size=WRITE_BATCH)
 
 
 def _save(platform: Platform) -> None:
     """Only what a sync decides: what staff edit at the same moment stays theirs."""
-    platform.save(
-        update_fields=[
-            "last_success_at",
-            "last_error_at",
-            "last_error",
-            "breaker_state",
-            "breaker_opened_at",
-            "failures_in_a_row",
-            "successes_in_a_row",
-        ]
-    )
+    platform.save(update_fields=Platform.BREAKER_FIELDS)
 
 
 def _remember(platform: Platform, now: datetime, report: PlatformReport) -> None:

@@ -29,6 +29,7 @@ TRAINING = re.compile(r"adt_|awc[0-9]")
 
 LINK = re.compile(r"/contests/[^/?#]+/?")
 DURATION = re.compile(r"([0-9]{1,5}):([0-5][0-9])")
+RATED_RANGE = re.compile(r"All|[0-9]*\s*[-~]\s*[0-9]*")
 MAX_PAGE = 2**20
 MAX_ROWS = 2000
 """Characters of the page, rows of a table: it has 44 thousand and 60, and the time for reading it must have an end."""
@@ -56,7 +57,8 @@ class AtCoder(Platform):
         starts_at, duration = _moment(cells[0].get_text().strip()), _duration(cells[2].get_text().strip())
         is_training = key in trainings or TRAINING.match(key) is not None
         url = f"{self.site}/contests/{key}"
-        return ListedContest(key, name, url, starts_at, starts_at + duration, duration, is_training)
+        is_rated = _is_rated(cells[3].get_text().strip())
+        return ListedContest(key, name, url, starts_at, starts_at + duration, duration, is_training, is_rated)
 
 
 def _tables(page: str) -> dict[str, list[Tag]]:
@@ -123,3 +125,10 @@ def _duration(text: str) -> timedelta:
     if match is None:
         raise BadRow(f"the duration is not in hours and minutes: {shown(text)}")
     return as_duration(int(match[1]) * 3600 + int(match[2]) * 60)
+
+
+def _is_rated(text: str) -> bool | None:
+    """Whose ratings change: " - 1999", "2000 - ", "1200 ~ 2799" or "All"; a mere "-" is nobody's."""
+    if text in ("-", "~"):
+        return False
+    return True if RATED_RANGE.fullmatch(text) else None

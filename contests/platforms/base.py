@@ -45,7 +45,7 @@ class ListedContest:
 
     `key` is the platform's own stable identifier. `starts_at` and `ends_at` are aware datetimes in UTC that bound the
     window in which one can take part; `duration` is how long a participant has, which is shorter than the window where
-    the platform lets people start when they like.
+    the platform lets people start when they like. `is_rated` is None where nothing that the platform said tells.
     """
 
     key: str
@@ -55,6 +55,7 @@ class ListedContest:
     ends_at: datetime
     duration: timedelta
     is_training: bool = False
+    is_rated: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,5 +245,12 @@ def as_duration(seconds: int) -> timedelta:
     return timedelta(seconds=seconds)
 
 
+def rated_by_name(name: str) -> bool | None:
+    """What the words in brackets say, such as "(Rated till 5 star)" or "[Online Mirror, unrated, Div. 1]"."""
+    said = _RATED.findall(name)
+    return not any(said) if said else None
+
+
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]*")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_RATED = re.compile(r"[(\[][^)\]]*?\b(un|non-?|not )?rated\b", re.IGNORECASE)

@@ -20,6 +20,7 @@ from contests.platforms.base import (
     http_errors_as_platform_errors,
     in_utc,
     quoted,
+    rated_by_name,
 )
 
 ARRAYS = ("present_contests", "future_contests", "past_contests")
@@ -64,7 +65,8 @@ class CodeChef(Platform):
         if ends_at <= starts_at:
             raise BadRow("the contest does not end after its start")
         duration = as_duration(_minutes(field(row, "contest_duration")) * 60)
-        return ListedContest(key, name, f"{self.site}/{key}", starts_at, ends_at, duration)
+        url, is_rated = f"{self.site}/{key}", rated_by_name(name)
+        return ListedContest(key, name, url, starts_at, ends_at, duration, is_rated=is_rated)
 
 
 def _key(row: object) -> str:

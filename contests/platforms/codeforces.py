@@ -1,5 +1,6 @@
 """Codeforces, by its official API: https://codeforces.com/apiHelp/methods#contest.list."""
 
+import re
 from json import loads
 
 from config.http import HttpError
@@ -16,7 +17,11 @@ from contests.platforms.base import (
     field,
     http_errors_as_platform_errors,
     quoted,
+    rated_by_name,
 )
+
+DIVISION = re.compile(r"\bDiv\. ?[1-4]")
+APART = re.compile(r"\b(mirror|unofficial|testing)\b", re.IGNORECASE)
 
 
 class Codeforces(Platform):
@@ -62,11 +67,21 @@ class Codeforces(Platform):
             return None
         starts_at = as_moment(start)
         duration = as_duration(as_whole(field(row, "durationSeconds"), "duration"))
-        return ListedContest(key, name, f"{self.site}/contests/{key}", starts_at, starts_at + duration, duration)
+        url, is_rated = f"{self.site}/contests/{key}", _is_rated(name)
+        return ListedContest(key, name, url, starts_at, starts_at + duration, duration, is_rated=is_rated)
 
 
 def _key(row: object) -> str:
     return as_key(str(as_whole(field(row, "id"), "id")))
+
+
+def _is_rated(name: str) -> bool | None:
+    """What the name says, the only field that does: "rated", "unrated", or a division, which is a range of ratings.
+
+    Some mirrors and testing rounds named divisions for advice, as "Testing Round 19 (Div. 3)" did: they stay unknown.
+    """
+    said = rated_by_name(name)
+    return True if said is None and DIVISION.search(name) and not APART.search(name) else said
 
 
 def _complaint(answer: object) -> str | None:

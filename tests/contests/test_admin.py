@@ -10,8 +10,9 @@ import time_machine
 from django.test import Client
 from django.urls import reverse
 
+from config.breaker import BreakerState
 from contests.admin import PlatformAdmin
-from contests.models import BreakerState, Contest, ContestChange, Platform, PlatformSync
+from contests.models import Contest, ContestChange, Platform, PlatformSync
 from contests.sync import sync
 from scheduler.models import Run
 from tests.admin import Page, act, staff_with
@@ -77,6 +78,13 @@ def test_the_list_says_what_is_wrong_now_and_nothing_of_what_is_over(staff: Clie
 
     platform(last_success_at=NOW + HOUR, breaker_state=BreakerState.CLOSED, failures_in_a_row=0)
     assert Page(staff, PLATFORMS).row("Codeforces")["what is wrong"] == "–"
+
+
+def test_staff_reset_the_breaker_of_a_platform_that_works_again(staff: Client) -> None:
+    platform(last_error_at=NOW, breaker_state=BreakerState.OPEN, breaker_opened_at=NOW, failures_in_a_row=5)
+    page = act(staff, PLATFORMS, "reset_breaker", "codeforces")
+    assert "The next sync asks Codeforces, whatever went wrong before." in page.text
+    assert platform().paused_until(NOW) is None
 
 
 def test_the_list_counts_the_contests_to_come(staff: Client) -> None:

@@ -1,6 +1,7 @@
 from datetime import UTC, datetime, timedelta
 
-from contests.models import BreakerState, Platform
+from config.breaker import BreakerState
+from contests.models import Platform
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -44,3 +45,12 @@ def test_three_successes_close_the_breaker_and_two_do_not() -> None:
     for expected in (BreakerState.HALF_OPEN, BreakerState.HALF_OPEN, BreakerState.CLOSED):
         platform.record_success(later)
         assert platform.breaker_state == expected
+
+
+def test_a_reset_lets_the_next_call_through_and_forgets_no_error() -> None:
+    platform = failed(5)
+    platform.reset_breaker()
+    assert (platform.paused_until(NOW), platform.last_error) == (None, "It is down.")
+    for _ in range(4):
+        platform.record_failure(NOW, "Still down.")
+    assert platform.paused_until(NOW) is None

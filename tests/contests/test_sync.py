@@ -1,5 +1,6 @@
 """Syncing against a small world of our own, over real HTTP, into a real PostgreSQL."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -7,8 +8,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from config.breaker import BreakerState
 from config.demo.world import World, WorldContest
-from contests.models import BreakerState, Contest, ContestChange, Platform, PlatformSync
+from contests.models import Contest, ContestChange, Platform, PlatformSync
 from contests.signals import contests_changed
 from contests.sync import sync
 
@@ -126,6 +128,47 @@ def test_a_contest_that_began_is_not_cancelled_when_it_leaves_the_list(world: Wo
     sync()
     sync()
     assert contest().cancelled_at is None
+
+
+def version(key: str = UPCOMING) -> tuple[int, bool]:
+    """How often the contest's entry in calendars changed, and whether it did by the newest sync."""
+    newest = PlatformSync.objects.filter(platform=CODEFORCES).latest("pk")
+    return contest(key).sequence, contest(key).changed_at >= newest.started_at
+
+
+def test_each_sync_that_changes_a_calendars_entry_makes_a_new_version_of_it_and_no_other_does(world: World) -> None:
+    sync()
+    assert version() == (0, True)
+    assert contest().first_seen_at == contest().changed_at
+    listed = world.get(CODEFORCES, UPCOMING)
+
+    world.move(CODEFORCES, UPCOMING, timedelta(minutes=10))
+    world.rename(CODEFORCES, UPCOMING, "Codeforces Round (Div. 1)")
+    sync()
+    assert version() == (1, True), "one sync is one version, whatever it changed"
+    sync()
+    assert version() == (1, False)
+    world.drop(CODEFORCES, UPCOMING)
+    sync()
+    assert version() == (1, False), "missing once is no news"
+    sync()
+    assert version() == (2, True), "it is cancelled"
+    world.add(listed)
+    sync()
+    assert version() == (3, True), "and takes place after all"
+    assert contest().first_seen_at < contest().changed_at
+
+
+def test_a_longer_contest_is_a_new_version_in_calendars_and_one_that_counts_for_ratings_is_not(world: World) -> None:
+    sync()
+    world.add(replace(world.get(CODEFORCES, UPCOMING), duration=timedelta(hours=3)))
+    sync()
+    assert version() == (1, True)
+    Contest.objects.filter(key=UPCOMING).update(is_rated=False)
+    sync()
+    assert version() == (1, False)
+    change = ContestChange.objects.filter(field="is_rated").get()
+    assert (change.old, change.new, contest().is_rated) == ("False", "True", True)
 
 
 def test_a_row_that_makes_no_sense_costs_itself_only(world: World) -> None:

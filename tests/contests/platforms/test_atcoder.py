@@ -22,13 +22,14 @@ def row(
     name: str = "AtCoder Beginner Contest 462",
     start: str = "2026-06-13 21:00:00+0900",
     duration: str = "01:40",
+    rated: str = " - 1999",
 ) -> str:
     return f"""
         <tr>
             <td class="text-center"><a href='{CLOCK}'><time class='fixtime fixtime-full'>{start}</time></a></td>
             <td >{KIND}<span class="user-blue">◉</span> <a href="/contests/{key}">{name}</a></td>
             <td class="text-center">{duration}</td>
-            <td class="text-center"> - 1999</td>
+            <td class="text-center">{rated}</td>
         </tr>"""
 
 
@@ -82,7 +83,9 @@ def keys(listing: Listing) -> list[str]:
 def test_a_contest_is_read(httpserver: HTTPServer) -> None:
     start, duration = datetime(2026, 6, 13, 12, tzinfo=UTC), timedelta(hours=1, minutes=40)
     url = "https://atcoder.jp/contests/abc462"
-    contest = ListedContest("abc462", "AtCoder Beginner Contest 462", url, start, start + duration, duration)
+    contest = ListedContest(
+        "abc462", "AtCoder Beginner Contest 462", url, start, start + duration, duration, is_rated=True
+    )
     assert upcoming(httpserver, row()) == Listing(1, (contest,))
 
 
@@ -110,6 +113,24 @@ def test_an_empty_table_of_coming_contests_is_news_where_others_are_listed(https
 )
 def test_hours_have_no_bound(httpserver: HTTPServer, duration: str, hours: float) -> None:
     assert upcoming(httpserver, row(duration=duration)).contests[0].duration == timedelta(hours=hours)
+
+
+@pytest.mark.parametrize(
+    ("rated", "known"),
+    [
+        (" - 1999", True),
+        ("2000 - ", True),
+        ("1200 ~ 2799", True),
+        (" ~ 1199", True),
+        ("All", True),
+        ("-", False),
+        (" - ", False),
+        ("", None),
+        ("soon", None),
+    ],
+)
+def test_a_range_of_ratings_is_rated_and_a_dash_is_not(httpserver: HTTPServer, rated: str, known: bool | None) -> None:
+    assert upcoming(httpserver, row(rated=rated)).contests[0].is_rated is known
 
 
 def test_the_name_is_the_text_of_the_link_alone(httpserver: HTTPServer) -> None:

@@ -100,6 +100,15 @@ def test_a_contest_is_read(httpserver: HTTPServer) -> None:
     assert answering(httpserver, envelope(future=[STARTERS])).fetch() == Listing(1, (contest,))
 
 
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [("Starters 209 (Rated till 5 star)", True), ("Starters 210 (Unrated)", False), ("Starters 210", None)],
+)
+def test_the_name_tells_whether_a_contest_is_rated(httpserver: HTTPServer, name: str, known: bool | None) -> None:
+    [contest] = answering(httpserver, envelope(future=[STARTERS | {"contest_name": name}])).fetch().contests
+    assert contest.is_rated is known
+
+
 def test_all_contests_are_asked_for_by_their_start(httpserver: HTTPServer) -> None:
     answering(httpserver, envelope(future=[STARTERS])).fetch()
     [(asked, _)] = httpserver.log

@@ -81,8 +81,30 @@ def test_a_contest_is_read(httpserver: HTTPServer) -> None:
     start = datetime(2025, 10, 26, 14, 35, tzinfo=UTC)
     two_hours = timedelta(hours=2)
     url = "https://codeforces.com/contests/2156"
-    contest = ListedContest("2156", "Codeforces Round (Div. 2)", url, start, start + two_hours, two_hours)
+    contest = ListedContest(
+        "2156", "Codeforces Round (Div. 2)", url, start, start + two_hours, two_hours, is_rated=True
+    )
     assert answering(httpserver, ROUND).fetch() == Listing(1, (contest,))
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("Educational Codeforces Round 183 (Rated for Div. 2)", True),
+        ("Codeforces Global Round 29 (Div. 1 + Div. 2)", True),
+        ("CROC 2016 - Elimination Round  (Rated Unofficial Edition)", True),
+        ("Codeforces Round 1010 (Div. 2, Unrated)", False),
+        ("Bubble Cup 13 - Finals [Online Mirror, unrated, Div. 1]", False),
+        ("VK Cup 2018 - Wild-card Round 1 (unofficial unrated mirror)", False),
+        ("Bubble Cup 11 - Finals [Online Mirror, Div. 1]", None),
+        ("Testing Round 19 (Div. 3)", None),
+        ("Kotlin Heroes: Episode 36", None),
+        ("The Overrated Cup", None),
+    ],
+)
+def test_the_name_tells_whether_a_round_is_rated(httpserver: HTTPServer, name: str, known: bool | None) -> None:
+    [contest] = answering(httpserver, ROUND | {"name": name}).fetch().contests
+    assert contest.is_rated is known
 
 
 def test_english_names_and_no_private_training_are_asked_for(httpserver: HTTPServer) -> None:

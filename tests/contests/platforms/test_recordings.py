@@ -166,6 +166,18 @@ def test_the_one_recorded_training_is_marked(server: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("code", "rated", "unrated"),
+    # AtCoder's table has a column for it; the others say so in names alone, LeetCode nowhere.
+    [("codeforces", 1564, 54), ("leetcode", 0, 0), ("codechef", 7, 0), ("atcoder", 53, 6)],
+)
+def test_what_counts_for_ratings_is_known_where_the_platform_says_so(
+    server: str, code: str, rated: int, unrated: int
+) -> None:
+    said = [contest.is_rated for contest in platform(server, code).fetch().contests]
+    assert (said.count(True), said.count(False)) == (rated, unrated)
+
+
+@pytest.mark.parametrize(
     ("code", "key"),
     [("codeforces", "2156"), ("leetcode", "weekly-contest-507"), ("codechef", "START210"), ("atcoder", "abc462")],
 )
