@@ -28,7 +28,7 @@ from kombu.utils.json import dumps
 from scheduler import foreground, parent, rescue, texts, worker
 from scheduler.heartbeat import HEART, Beating
 from scheduler.ledger import identity_of
-from scheduler.models import Event, Status
+from scheduler.models import Event, Status, paused_sql
 
 logger = logging.getLogger(__name__)
 
@@ -261,7 +261,7 @@ def _tidy_connections() -> None:
 # --- The row ---------------------------------------------------------------------------------------------------------
 
 # It need not wait for the disk: whatever the job commits takes it along, and of what did nothing yet nothing is lost.
-_CLAIM = """
+_CLAIM = f"""
 UPDATE scheduler_run run
 SET status = 'running',
     worker = %(worker)s,
@@ -272,12 +272,7 @@ WHERE run.id = %(run)s
     AND run.attempt = %(attempt)s
     AND run.status IN ('queued', 'retrying')
     AND (run.expires_at IS NULL OR run.expires_at > %(now)s)
-    AND NOT EXISTS (
-        SELECT FROM scheduler_pause pause
-        WHERE (pause.until IS NULL OR pause.until > %(now)s)
-            AND (pause.schedule_id IS NULL OR pause.schedule_id = run.schedule_id)
-            AND (pause.task = '' OR pause.task = run.task)
-    )
+    AND NOT {paused_sql("run.schedule_id", "run.task")}
     AND set_config('synchronous_commit', 'off', true) = 'off'
 RETURNING run.failures, run.max_attempts, run.retry_backoff, run.retry_backoff_max
 """

@@ -196,6 +196,22 @@ class PauseQuerySet(models.QuerySet["Pause"]):
         )
 
 
+def stops_sql(schedule: str, task: str) -> str:
+    """`of_run` in SQL: whether the row `pause` stops what these expressions say the schedule and the task of."""
+    return f"(pause.schedule_id IS NULL OR pause.schedule_id = {schedule}) AND (pause.task = '' OR pause.task = {task})"
+
+
+def paused_sql(schedule: str, task: str) -> str:
+    """Whether any pause does, at the statement's `now`."""
+    return f"""
+    EXISTS (
+        SELECT FROM scheduler_pause pause
+        WHERE (pause.until IS NULL OR pause.until > %(now)s)
+            AND {stops_sql(schedule, task)}
+    )
+    """
+
+
 class Pause(models.Model):
     """Nothing of one schedule, of one task, or of all (neither is given) starts while this row is there."""
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from scheduler.models import Pause, PauseQuerySet, Run, RunQuerySet, Schedule
+from scheduler.models import Pause, PauseQuerySet, Run, RunQuerySet, Schedule, paused_sql, stops_sql
 from scheduler.tick import ROWS, occurrences, sentence
 from scheduler.timing import timing_of
 
@@ -74,7 +74,9 @@ def _stopped_by(pauses: Sequence[Pause], schedule: str, task: str) -> Q:
 
 # --- At a glance -----------------------------------------------------------------------------------------------------
 
-_HELD_BACK = """
+_TASK = "(SELECT task FROM django_celery_beat_periodictask WHERE id = schedule.periodic_task_id)"
+
+_HELD_BACK = f"""
 SELECT pause.id, waiting.number, missed.number
 FROM scheduler_pause pause
 CROSS JOIN LATERAL (
@@ -84,8 +86,7 @@ CROSS JOIN LATERAL (
         FROM scheduler_run run
         WHERE run.status IN ('queued', 'retrying')
             AND run.available_at <= %(now)s
-            AND (pause.schedule_id IS NULL OR pause.schedule_id = run.schedule_id)
-            AND (pause.task = '' OR pause.task = run.task)
+            AND {stops_sql("run.schedule_id", "run.task")}
         LIMIT %(most)s
     ) counted
 ) waiting
@@ -95,12 +96,7 @@ CROSS JOIN LATERAL (
         SELECT
         FROM scheduler_schedule schedule
         WHERE schedule.next_run_at <= %(now)s
-            AND (pause.schedule_id IS NULL OR pause.schedule_id = schedule.periodic_task_id)
-            AND (pause.task = '' OR EXISTS (
-                SELECT
-                FROM django_celery_beat_periodictask task
-                WHERE task.id = schedule.periodic_task_id AND task.task = pause.task
-            ))
+            AND {stops_sql("schedule.periodic_task_id", _TASK)}
         LIMIT %(most)s
     ) counted
 ) missed
@@ -115,26 +111,19 @@ def held_back(pauses: Sequence[int], now: datetime) -> dict[int, tuple[int, int]
         return {pause: (waiting, missed) for pause, waiting, missed in cursor.fetchall()}
 
 
-_OVERDUE = """
+_OVERDUE = f"""
 SELECT EXISTS (
     SELECT FROM scheduler_schedule WHERE stale_since < %(before)s
 ) OR EXISTS (
     SELECT
     FROM (
-        SELECT periodic_task_id AS id
+        SELECT periodic_task_id
         FROM scheduler_schedule
         WHERE next_run_at < %(before)s AND stale_since IS NULL
         ORDER BY next_run_at
         LIMIT %(most)s
-    ) overdue
-    WHERE NOT EXISTS (
-        SELECT
-        FROM scheduler_pause pause
-        JOIN django_celery_beat_periodictask task ON task.id = overdue.id
-        WHERE (pause.until IS NULL OR pause.until > %(now)s)
-            AND (pause.schedule_id IS NULL OR pause.schedule_id = overdue.id)
-            AND (pause.task = '' OR pause.task = task.task)
-    )
+    ) schedule
+    WHERE NOT {paused_sql("schedule.periodic_task_id", _TASK)}
 )
 """
 

@@ -16,7 +16,7 @@ from kombu.utils.json import loads
 
 from scheduler import texts, worker
 from scheduler.app import App
-from scheduler.models import Event, Run, RunEvent, Status
+from scheduler.models import Event, Run, RunEvent, Status, paused_sql
 
 logger = logging.getLogger(__name__)
 
@@ -29,15 +29,6 @@ SUSPECT_AFTER, LONGEST_TRUST = timedelta(seconds=20), timedelta(minutes=5)
 One that was given again is trusted for longer and longer: a busy worker may hold it, and nothing was lost.
 """
 
-PAUSED = """
-EXISTS (
-    SELECT FROM scheduler_pause pause
-    WHERE (pause.until IS NULL OR pause.until > %(now)s)
-        AND (pause.schedule_id IS NULL OR pause.schedule_id = run.schedule_id)
-        AND (pause.task = '' OR pause.task = run.task)
-)
-"""
-
 # A run that must not overlap waits for the running one of its schedule, and for those that were asked for before it.
 _CLAIM = f"""
 WITH due AS (
@@ -47,7 +38,7 @@ WITH due AS (
         AND run.published_at IS NULL
         AND run.available_at <= %(now)s
         AND (%(only)s::uuid[] IS NULL OR run.id = ANY(%(only)s))
-        AND NOT {PAUSED}
+        AND NOT {paused_sql("run.schedule_id", "run.task")}
         AND NOT (run.exclusive AND run.schedule_id IS NOT NULL AND EXISTS (
             SELECT FROM scheduler_run other
             WHERE other.schedule_id = run.schedule_id
