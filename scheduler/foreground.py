@@ -15,7 +15,7 @@ from kombu.utils.json import dumps
 
 from scheduler import texts, worker
 from scheduler.heartbeat import HEART
-from scheduler.ledger import acting, event_of
+from scheduler.ledger import acting
 from scheduler.models import Event, Pause, Run, Status, Trigger
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ def _start(task: str, kwargs: Mapping[str, Any], actor: str) -> Run:
         started_at=now,
         heartbeat_at=Now(),
     )
-    event_of(run, Event.RUN_REQUESTED, actor, now).save()
+    run.event(Event.RUN_REQUESTED, actor, now).save()
     return run
 
 

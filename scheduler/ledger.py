@@ -231,7 +231,7 @@ def repeat_all(runs: Collection[Run], actor: str) -> list[Run]:
 @transaction.atomic
 def _requested(runs: list[Run], now: datetime) -> list[Run]:
     Run.objects.bulk_create(runs)
-    RunEvent.objects.bulk_create([event_of(run, Event.RUN_REQUESTED, run.actor, now) for run in runs])
+    RunEvent.objects.bulk_create([run.event(Event.RUN_REQUESTED, run.actor, now) for run in runs])
     transaction.on_commit(lambda: _publish_soon([run.pk for run in runs]))
     return runs
 
@@ -244,13 +244,6 @@ def _publish_soon(runs: Collection[UUID]) -> None:
         raise
     except Exception as error:  # each broker's client raises its own
         logger.warning("%d runs wait for the broker, which is out of reach: %s", len(runs), error)
-
-
-def event_of(run: Run, kind: Event, actor: str, at: datetime, message: str = "") -> RunEvent:
-    subject = run.name or run.task
-    return RunEvent(
-        run=run, schedule_id=run.schedule_id, subject=subject, at=at, kind=kind, actor=actor, message=message
-    )
 
 
 @transaction.atomic
@@ -268,8 +261,8 @@ def cancel(runs: Collection[UUID], actor: str) -> tuple[int, int]:
     )
     Run.objects.filter(pk__in=[run.pk for run in running]).update(cancel_requested_at=now)
     RunEvent.objects.bulk_create(
-        [event_of(run, Event.CANCELLED, actor, now) for run in waiting]
-        + [event_of(run, Event.CANCEL_REQUESTED, actor, now) for run in running]
+        [run.event(Event.CANCELLED, actor, now) for run in waiting]
+        + [run.event(Event.CANCEL_REQUESTED, actor, now) for run in running]
     )
     return len(waiting), len(running)
 

@@ -6,6 +6,7 @@ is edited, by whatever means.
 """
 
 from datetime import datetime
+from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
@@ -180,6 +181,10 @@ class Schedule(models.Model):
     def __str__(self) -> str:
         return str(self.periodic_task)
 
+    def event(self, kind: Event, actor: str, at: datetime, **details: Any) -> "RunEvent":
+        """What happened to it, not saved yet; `details` are other fields of the event."""
+        return RunEvent(schedule=self, subject=self.periodic_task.name, at=at, kind=kind, actor=actor, **details)
+
 
 class PauseQuerySet(models.QuerySet["Pause"]):
     def active(self, now: datetime) -> "PauseQuerySet":
@@ -340,6 +345,11 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name or self.task} {self.created_at:%Y-%m-%d %H:%M:%S}"
+
+    def event(self, kind: Event, actor: str, at: datetime, **details: Any) -> "RunEvent":
+        """What happened to it, not saved yet; `details` are other fields of the event."""
+        what = {"run": self, "schedule_id": self.schedule_id, "subject": self.name or self.task}
+        return RunEvent(**what, at=at, kind=kind, actor=actor, **details)
 
     @property
     def seconds(self) -> float | None:

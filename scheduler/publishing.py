@@ -128,7 +128,7 @@ def _fail(run: Run, error: Exception) -> None:
     why = texts.kept(f"It cannot be put in a message: {texts.of_error(error)}")
     ended = Run.objects.waiting().filter(pk=run.pk, attempt=run.attempt)
     if ended.update(status=Status.FAILED, finished_at=now, error=why, traceback=texts.of_traceback(error)):
-        _event(run, Event.ATTEMPT_FAILED, worker.identity(), now, why).save()
+        run.event(Event.ATTEMPT_FAILED, worker.identity(), now, message=why, attempt=run.attempt).save()
     logger.error("Run %s of %s has failed. %s", run.pk, run.task, why)
 
 
@@ -205,21 +205,9 @@ def take_back_lost(app: App, now: datetime, actor: str) -> int:
         if missing > 0:
             lost += Run.objects.raw(_TAKE_BACK, {**values, "queue": queue, "missing": missing})
     why = "The broker seems to have lost its message."
-    RunEvent.objects.bulk_create([_event(run, Event.REPUBLISHED, actor, now, why) for run in lost])
+    events = [run.event(Event.REPUBLISHED, actor, now, message=why, attempt=run.attempt) for run in lost]
+    RunEvent.objects.bulk_create(events)
     return len(lost)
-
-
-def _event(run: Run, kind: Event, actor: str, at: datetime, message: str) -> RunEvent:
-    return RunEvent(
-        run=run,
-        schedule_id=run.schedule_id,
-        subject=run.name or run.task,
-        at=at,
-        kind=kind,
-        actor=actor,
-        attempt=run.attempt,
-        message=message,
-    )
 
 
 def _depth(app: App, queue: str | None) -> int:

@@ -43,8 +43,8 @@ def unknown(run: UUID, attempt: int, task: str, now: datetime, actor: str) -> No
     found = Run.objects.waiting().filter(pk=run, attempt=attempt).select_for_update().first()
     if found is None:
         return
-    event = _event(found, now, actor, Event.ATTEMPT_FAILED)
-    event.message = found.error = f"There is no task “{task}” on {actor}."
+    found.error = f"There is no task “{task}” on {actor}."
+    event = _event(found, now, actor, Event.ATTEMPT_FAILED, found.error)
     found.crashes += 1
     if found.crashes >= MAX_CRASHES:
         found.status, found.finished_at = Status.FAILED, now
@@ -75,7 +75,7 @@ def over_limit(run: UUID, attempt: int, seconds: float, now: datetime, actor: st
 def _take(runs: "QuerySet[Run]", now: datetime, actor: str, kind: Event, error: str = "") -> int:
     """End the attempts of those among these locked rows that still run."""
     taken = list(runs.filter(status=Status.RUNNING).order_by("pk")[:BATCH])
-    events = [_event(run, now, actor, kind) for run in taken]
+    events = [_event(run, now, actor, kind, f"It ran on {run.worker}.") for run in taken]
     for run in taken:
         _end_attempt(run, now, kind, error)
     Run.objects.bulk_update(taken, _WRITTEN)
@@ -86,18 +86,9 @@ def _take(runs: "QuerySet[Run]", now: datetime, actor: str, kind: Event, error: 
 _WRITTEN = ("status", "attempt", "crashes", "available_at", "published_at", "finished_at", "heartbeat_at", "error")
 
 
-def _event(run: Run, now: datetime, actor: str, kind: Event) -> RunEvent:
-    return RunEvent(
-        run=run,
-        schedule_id=run.schedule_id,
-        subject=run.name or run.task,
-        at=now,
-        kind=kind,
-        actor=actor,
-        attempt=run.attempt,
-        seconds=(now - run.started_at).total_seconds() if run.started_at else None,
-        message=f"It ran on {run.worker}.",
-    )
+def _event(run: Run, now: datetime, actor: str, kind: Event, message: str) -> RunEvent:
+    seconds = (now - run.started_at).total_seconds() if run.started_at else None
+    return run.event(kind, actor, now, message=message, attempt=run.attempt, seconds=seconds)
 
 
 def _end_attempt(run: Run, now: datetime, kind: Event, error: str) -> None:

@@ -1,6 +1,6 @@
 """Schedules as staff know them: described, judged, saved, turned on and off, deleted. Their rows are PeriodicTasks."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -282,7 +282,7 @@ def save(task: PeriodicTask, own: Mapping[str, Any], actor: str, now: datetime) 
     follow_edits(now, actor, only=[task.pk])
     after = PeriodicTask.objects.select_related(*WITH_ITS_TIMES).get(pk=task.pk)
     if changes := _changes(described(before) if before else {}, described(after)):
-        event_of(after, Event.EDITED if before else Event.CREATED, actor, now, changes).save()
+        after.scheduling.event(Event.EDITED if before else Event.CREATED, actor, now, changes=changes).save()
     if before:
         forget_unused(_times_of([before]))
 
@@ -298,12 +298,6 @@ def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, l
     return {field: [before.get(field, ""), value] for field, value in after.items() if before.get(field, "") != value}
 
 
-def event_of(
-    task: PeriodicTask, kind: Event, actor: str, now: datetime, changes: Mapping[str, Sequence[str]]
-) -> RunEvent:
-    return RunEvent(schedule_id=task.pk, subject=task.name, at=now, kind=kind, actor=actor, changes=dict(changes))
-
-
 @transaction.atomic
 def turn(tasks: "QuerySet[PeriodicTask]", actor: str, now: datetime, *, on: bool) -> list[PeriodicTask]:
     """Turn these on or off, as far as they are not. Returns those that were; a job that nobody knows stays off."""
@@ -317,7 +311,8 @@ def turn(tasks: "QuerySet[PeriodicTask]", actor: str, now: datetime, *, on: bool
     # Of more than a batch beat follows the rest, within seconds.
     follow_edits(now, actor, only=keys[:BATCH])
     changes = {"on": ["no", "yes"] if on else ["yes", "no"]}
-    RunEvent.objects.bulk_create([event_of(task, Event.EDITED, actor, now, changes) for task in turned], BATCH)
+    events = [task.scheduling.event(Event.EDITED, actor, now, changes=changes) for task in turned]
+    RunEvent.objects.bulk_create(events, BATCH)
     return turned
 
 
@@ -325,7 +320,7 @@ def turn(tasks: "QuerySet[PeriodicTask]", actor: str, now: datetime, *, on: bool
 def delete(tasks: "QuerySet[PeriodicTask]", actor: str, now: datetime) -> int:
     """Delete these, by a statement rather than row by row. Returns their number; runs and events keep their names."""
     gone = locked(list(tasks.values_list("pk", flat=True)))
-    RunEvent.objects.bulk_create([event_of(task, Event.DELETED, actor, now, {}) for task in gone], BATCH)
+    RunEvent.objects.bulk_create([task.scheduling.event(Event.DELETED, actor, now) for task in gone], BATCH)
     with connection.cursor() as cursor:
         # What belongs to them goes by a trigger.
         cursor.execute("DELETE FROM django_celery_beat_periodictask WHERE id = ANY(%s)", [[task.pk for task in gone]])

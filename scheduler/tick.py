@@ -56,7 +56,7 @@ def follow_edits(now: datetime, actor: str, *, only: Collection[int] | None = No
     for schedule in schedules:
         schedule.next_run_at, error = _next_run(schedule, recorded)
         if error and error != schedule.error:
-            events.append(_set_aside(schedule, error, now, actor))
+            events.append(schedule.event(Event.SET_ASIDE, actor, now, message=error))
         schedule.error = error
     _write(schedules)
     RunEvent.objects.bulk_create(events)
@@ -87,17 +87,6 @@ def _next_run(
 
 def sentence(error: Exception) -> str:
     return " ".join(error.messages) if isinstance(error, ValidationError) else str(error) or type(error).__name__
-
-
-def _set_aside(schedule: Schedule, error: str, now: datetime, actor: str) -> RunEvent:
-    return RunEvent(
-        schedule=schedule,
-        subject=schedule.periodic_task.name,
-        at=now,
-        kind=Event.SET_ASIDE,
-        actor=actor,
-        message=error,
-    )
 
 
 # --- Due ones --------------------------------------------------------------------------------------------------------
@@ -137,7 +126,7 @@ def fire(now: datetime, actor: str, *, latest_first: bool = False) -> int:
             runs += schedule_runs
         except Exception as error:
             schedule.next_run_at, schedule.error = None, sentence(error)
-            events.append(_set_aside(schedule, schedule.error, now, actor))
+            events.append(schedule.event(Event.SET_ASIDE, actor, now, message=schedule.error))
     Run.objects.bulk_create(runs, ignore_conflicts=True)
     RunEvent.objects.bulk_create(events)
     _write(schedules)
