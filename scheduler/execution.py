@@ -10,13 +10,10 @@ nothing of retrying is tried three times, whatever it raises.
 import logging
 import random
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from time import monotonic, sleep
 from typing import Any, NoReturn
 from uuid import UUID, uuid4
 
-import psycopg
 from billiard.common import terminate_handler_fired  # type: ignore[attr-defined]  # newer than its stubs
 from celery.contrib.django.task import DjangoTask
 from celery.exceptions import Ignore, MaxRetriesExceededError, Reject, Retry, SoftTimeLimitExceeded, WorkerLostError
@@ -25,32 +22,16 @@ from django.db import close_old_connections, connections
 from django.utils import timezone
 from kombu.utils.json import dumps
 
-from scheduler import foreground, parent, rescue, texts, worker
+from scheduler import attempts, foreground, parent, rescue, texts, worker
+from scheduler.attempts import Attempt
 from scheduler.heartbeat import HEART, Beating
 from scheduler.ledger import identity_of
-from scheduler.models import Event, Status, paused_sql
+from scheduler.models import Status
 
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
-PATIENCE = 60.0
-"""Seconds that a worker tries to write down how a run ended, while the database is out of reach."""
-
-BEYOND_LIMIT = timedelta(seconds=30)
-"""How long after its limit a run may still be on its way to its end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """What the row says that a worker has to know; None where the task decides."""
-
-    run: UUID
-    number: int
-    started_at: datetime
-    failures: int
-    max_attempts: int | None
-    retry_backoff: int | None
-    retry_backoff_max: int | None
+"""How often a run is tried by a task that says nothing of retrying."""
 
 
 class Again(Retry):
@@ -107,26 +88,35 @@ class Task(DjangoTask[Any, Any]):
             return super().__call__(*args, **kwargs)
         if self.request.is_eager:
             return self.run(*args, **kwargs)
-        attempt = _claim(self)
+        hard, soft = self._limits
+        attempt = self._take(hard)
         self.request.update(is_taken=True)
         try:
-            return self._run(attempt, *args, **kwargs)
+            return self._run(attempt, soft, *args, **kwargs)
         finally:
             _tidy_connections()
 
-    def _run(self, attempt: Attempt, *args: Any, **kwargs: Any) -> Any:
+    def _take(self, limit: float | None) -> Attempt:
+        """The run that the message speaks of. Raises Ignore where it is not to be run, or not by us."""
+        request = self.request
+        run, number = identity_of(request.id), request.get("run_attempt")
+        if number is None:
+            return attempts.adopt(run, self.name, dumps(request.args), dumps(request.kwargs), limit)
+        return attempts.claim(run, number, limit)
+
+    def _run(self, attempt: Attempt, soft_limit: float | None, *args: Any, **kwargs: Any) -> Any:
         ignored = None
-        with HEART.beating(attempt.run, attempt.number, self._soft_limit) as alive:
+        with HEART.beating(attempt.run, attempt.number, soft_limit) as alive:
             try:
                 result = self._body(*args, **kwargs)
             except Ignore as error:
                 result, ignored = str(error) or None, error
             except BaseException as error:
                 if terminate_handler_fired():  # the worker was told to stop at once, which is no fault of the job's
-                    _hand_back(attempt)
+                    attempts.hand_back(attempt)
                     raise
                 self._end(attempt, alive, error)
-        _record(_SUCCEEDED, attempt, result=texts.of_result(result))
+        attempts.succeeded(attempt, texts.of_result(result))
         if ignored:
             raise ignored  # nothing that was to follow this run does
         return result
@@ -177,16 +167,13 @@ class Task(DjangoTask[Any, Any]):
 
     @property
     def _limits(self) -> tuple[float | None, float | None]:
+        """Seconds after which an attempt is killed, and after which it is asked to end."""
         hard, soft = self.request.timelimit or (None, None)
         conf = self.app.conf
         return (
             hard or self.time_limit or conf.task_time_limit,
             soft or self.soft_time_limit or conf.task_soft_time_limit,
         )
-
-    @property
-    def _soft_limit(self) -> float | None:
-        return self._limits[1]
 
     def _end(self, attempt: Attempt, alive: Beating, error: BaseException) -> NoReturn:
         """Write down that this attempt failed, and whether there will be another one.
@@ -196,22 +183,19 @@ class Task(DjangoTask[Any, Any]):
         """
         cause = error.cause if isinstance(error, Again) else error
         shown = cause if cause.__traceback__ else error
-        values = {"error": texts.of_error(cause), "traceback": texts.of_traceback(shown)}
+        told = texts.of_error(cause), texts.of_traceback(shown)
         if alive.aborted_at is not None:
-            _record(_FAILED, attempt, **values, status=Status.CANCELLED, available_at=None)
+            attempts.failed(attempt, Status.CANCELLED, *told)
             raise Ignore("It was cancelled.") from error
         wait = self._wait(attempt, error)
         if wait is None:
-            _record(_FAILED, attempt, **values, status=Status.FAILED, available_at=None)
+            attempts.failed(attempt, Status.FAILED, *told)
             if isinstance(cause, Exception) and not isinstance(cause, MemoryError):
                 raise cause
             raise RuntimeError(f"The job ended with {texts.of_error(cause)}.") from error
-        _record(
-            _FAILED, attempt, **values, status=Status.RETRYING, available_at=timezone.now() + timedelta(seconds=wait)
-        )
-        raise Retry(
-            exc=cause if isinstance(cause, Exception) else None, when=timezone.now() + timedelta(seconds=wait)
-        ) from error
+        again_at = timezone.now() + timedelta(seconds=wait)
+        attempts.failed(attempt, Status.RETRYING, *told, again_at)
+        raise Retry(exc=cause if isinstance(cause, Exception) else None, when=again_at) from error
 
     def _wait(self, attempt: Attempt, error: BaseException) -> float | None:
         """Seconds until the next attempt; None where there is none."""
@@ -256,186 +240,3 @@ def _tidy_connections() -> None:
             connection.close()
             del connections[connection.alias]
     close_old_connections()
-
-
-# --- The row ---------------------------------------------------------------------------------------------------------
-
-# It need not wait for the disk: whatever the job commits takes it along, and of what did nothing yet nothing is lost.
-_CLAIM = f"""
-UPDATE scheduler_run run
-SET status = 'running',
-    worker = %(worker)s,
-    started_at = %(now)s,
-    heartbeat_at = clock_timestamp(),
-    deadline_at = clock_timestamp() + %(limit)s
-WHERE run.id = %(run)s
-    AND run.attempt = %(attempt)s
-    AND run.status IN ('queued', 'retrying')
-    AND (run.expires_at IS NULL OR run.expires_at > %(now)s)
-    AND NOT {paused_sql("run.schedule_id", "run.task")}
-    AND set_config('synchronous_commit', 'off', true) = 'off'
-RETURNING run.failures, run.max_attempts, run.retry_backoff, run.retry_backoff_max
-"""
-
-# Of a run that may not start now: it is over if it is too late for it, and else waits for the end of the pause.
-_REFUSE = """
-UPDATE scheduler_run run
-SET published_at = NULL,
-    status = CASE WHEN run.expires_at <= %(now)s THEN 'skipped' ELSE run.status END,
-    finished_at = CASE WHEN run.expires_at <= %(now)s THEN %(now)s END,
-    error = CASE WHEN run.expires_at <= %(now)s THEN 'It did not start before it expired.' ELSE run.error END
-WHERE run.id = %(run)s
-    AND run.attempt = %(attempt)s
-    AND run.status IN ('queued', 'retrying')
-RETURNING run.status
-"""
-
-# A message that no row speaks of was sent by somebody who knows the broker, but not the ledger.
-_ADOPT = """
-INSERT INTO scheduler_run (
-    id, name, task, args, kwargs, options, priority, trigger, actor, status, created_at, available_at, published_at,
-    attempt, failures, crashes, exclusive, foreground, worker, started_at, heartbeat_at, deadline_at,
-    result, error, traceback
-) VALUES (
-    %(run)s, '', %(task)s, %(args)s, %(kwargs)s, '{}', 3, 'api', '', 'running', %(now)s, %(now)s, %(now)s,
-    1, 0, 0, false, false, %(worker)s, %(now)s, clock_timestamp(), clock_timestamp() + %(limit)s,
-    '', '', ''
-)
-ON CONFLICT DO NOTHING
-RETURNING failures, max_attempts, retry_backoff, retry_backoff_max
-"""
-
-_SUCCEEDED = """
-UPDATE scheduler_run
-SET status = 'succeeded',
-    finished_at = %(now)s,
-    heartbeat_at = NULL,
-    result = %(result)s,
-    error = '',
-    traceback = ''
-WHERE id = %(run)s
-    AND attempt = %(attempt)s
-    AND worker = %(worker)s
-    AND status = 'running'
-RETURNING id
-"""
-
-# As the attempt did not end by itself, it does not count.
-_HAND_BACK = """
-WITH returned AS (
-    UPDATE scheduler_run
-    SET status = 'queued',
-        attempt = attempt + 1,
-        published_at = NULL,
-        heartbeat_at = NULL
-    WHERE id = %(run)s
-        AND attempt = %(attempt)s
-        AND worker = %(worker)s
-        AND status = 'running'
-    RETURNING id, schedule_id, name, task
-)
-INSERT INTO scheduler_runevent
-    (run_id, schedule_id, subject, at, kind, actor, attempt, seconds, message, traceback, changes)
-SELECT id, schedule_id, coalesce(nullif(name, ''), task), %(now)s, 'handed_back', %(worker)s, %(attempt)s, %(seconds)s,
-    'Its worker was stopped.', '', '{}'
-FROM returned
-RETURNING run_id
-"""
-
-_FAILED = """
-WITH ended AS (
-    UPDATE scheduler_run
-    SET status = %(status)s::text,
-        failures = failures + 1,
-        attempt = attempt + (%(status)s::text = 'retrying')::int,
-        available_at = coalesce(%(available_at)s, available_at),
-        published_at = NULL,
-        finished_at = CASE WHEN %(status)s::text <> 'retrying' THEN %(now)s::timestamptz END,
-        heartbeat_at = NULL,
-        error = %(error)s,
-        traceback = %(traceback)s
-    WHERE id = %(run)s
-        AND attempt = %(attempt)s
-        AND worker = %(worker)s
-        AND status = 'running'
-    RETURNING id, schedule_id, name, task
-)
-INSERT INTO scheduler_runevent
-    (run_id, schedule_id, subject, at, kind, actor, attempt, seconds, message, traceback, changes)
-SELECT id, schedule_id, coalesce(nullif(name, ''), task), %(now)s, %(event)s, %(worker)s, %(attempt)s, %(seconds)s,
-    %(error)s, %(traceback)s, '{}'
-FROM ended
-RETURNING run_id
-"""
-
-
-def _claim(task: Task) -> Attempt:
-    """Take the run that the message speaks of. Raises Ignore where it is not to be run, or not by us."""
-    request, now = task.request, timezone.now()
-    number = request.get("run_attempt")
-    hard, _ = task._limits
-    run = identity_of(request.id)
-    values = {
-        "run": run,
-        "attempt": number or 1,
-        "worker": worker.identity(),
-        "now": now,
-        "limit": timedelta(seconds=hard) + BEYOND_LIMIT if hard else None,
-    }
-    if number is None:
-        arguments = {"task": task.name, "args": dumps(request.args), "kwargs": dumps(request.kwargs)}
-        rows = worker.execute(_ADOPT, {**values, **arguments})
-    else:
-        rows = _claim_row(values)
-    if not rows:
-        raise Ignore("Another worker has it, or nobody may run it now.")
-    return Attempt(run, number or 1, now, *rows[0])
-
-
-def _claim_row(values: dict[str, Any]) -> list[tuple[Any, ...]]:
-    try:
-        return worker.execute(_CLAIM, values) or _refused(values)
-    except psycopg.errors.UniqueViolation:  # another run of its schedule, which it must not overlap
-        return _refused(values)
-
-
-def _refused(values: dict[str, Any]) -> list[tuple[Any, ...]]:
-    worker.execute(_REFUSE, values)
-    return []
-
-
-def _hand_back(attempt: Attempt) -> None:
-    """Let another worker run it at once. What cannot be written now is found by the heartbeat that stopped."""
-    try:
-        worker.execute(_HAND_BACK, _ending(attempt))
-    except psycopg.Error as error:
-        logger.warning("Run %s could not be handed back, and will be found by beat: %s", attempt.run, error)
-
-
-def _ending(attempt: Attempt) -> dict[str, Any]:
-    now = timezone.now()
-    return {
-        "run": attempt.run,
-        "attempt": attempt.number,
-        "now": now,
-        "worker": worker.identity(),
-        "seconds": (now - attempt.started_at).total_seconds(),
-    }
-
-
-def _record(sql: str, attempt: Attempt, **values: Any) -> None:
-    """Write down how an attempt ended. Raises Ignore where another has overtaken it: then this one counts nothing."""
-    event = Event.CANCELLED if values.get("status") == Status.CANCELLED else Event.ATTEMPT_FAILED
-    values |= {**_ending(attempt), "event": event}
-    give_up_at = monotonic() + PATIENCE
-    while True:
-        try:
-            rows = worker.execute(sql, values)
-            break
-        except psycopg.OperationalError as error:
-            if monotonic() > give_up_at:
-                raise
-            logger.warning("The end of run %s cannot be written yet: %s", attempt.run, error)
-            sleep(0.5)
-    if not rows:
-        raise Ignore("It took so long to answer that another worker was given the run.")
