@@ -74,6 +74,14 @@ def require_writable(name: str, directory: Path) -> None:
         stop(f"{name}, by default .data beside manage.py, must be a directory to write to ({_reason(error)})")
 
 
+def require_together(**values: str) -> None:
+    """Stop where some of these variables are set and others are not: each is of no use without the others."""
+    for name, value in values.items():
+        if not value and any(values.values()):
+            present = next(other for other in values if values[other])
+            stop(f"{name} must be set too, because {present} is")
+
+
 def kept_secret(name: str, file: Path) -> str:
     """A secret made once and kept in the file, so that a small installation need not invent one."""
     try:
@@ -132,6 +140,31 @@ def count(largest: int) -> Callable[[str], int]:
         return int(raw)
 
     return parse
+
+
+def digits(raw: str) -> str:
+    if not re.fullmatch(r"\d{1,30}", raw, re.ASCII):
+        raise ValueError("must be a number of digits alone")
+    return raw
+
+
+def word(raw: str) -> str:
+    """What goes into a header as it is."""
+    if not re.fullmatch(r"[!-~]{1,4096}", raw):
+        raise ValueError("must be one word of ASCII characters")
+    return raw
+
+
+def language(raw: str) -> str:
+    if not re.fullmatch(r"[a-z]{2,3}(_[A-Za-z]{2,4})?", raw, re.ASCII):
+        raise ValueError("must be the code of a language, such as en or en_US")
+    return raw
+
+
+def template_name(raw: str) -> str:
+    if not re.fullmatch(r"[a-z0-9_]{1,512}", raw, re.ASCII):
+        raise ValueError("must be the name of a template: small letters, digits and underscores")
+    return raw
 
 
 def secret(raw: str) -> str:

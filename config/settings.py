@@ -15,15 +15,19 @@ from config.environment import (
     choice,
     count,
     database_url,
+    digits,
     directory,
     email_url,
     host_names,
+    language,
     mail_address,
     port,
     read,
     secret,
     site_address,
+    template_name,
     web_address,
+    word,
 )
 from contests.platforms import PLATFORMS
 
@@ -164,6 +168,28 @@ EMAIL_BACKEND = "config.outbox.EmailBackend"
 globals().update(_email)
 DEFAULT_FROM_EMAIL = read("DEFAULT_FROM_EMAIL", mail_address, f"CodeNotify <codenotify@{SITE_HOST}>")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
+
+WHATSAPP_URL = read("WHATSAPP_URL", web_address, "https://graph.facebook.com/v23.0")
+WHATSAPP_PHONE_NUMBER_ID = read("WHATSAPP_PHONE_NUMBER_ID", digits, "")
+WHATSAPP_TOKEN = read("WHATSAPP_TOKEN", word, "")
+WHATSAPP_APP_SECRET = read("WHATSAPP_APP_SECRET", word, "")
+WHATSAPP_VERIFY_TOKEN = read("WHATSAPP_VERIFY_TOKEN", word, "")
+environment.require_together(
+    WHATSAPP_PHONE_NUMBER_ID=WHATSAPP_PHONE_NUMBER_ID,
+    WHATSAPP_TOKEN=WHATSAPP_TOKEN,
+    WHATSAPP_APP_SECRET=WHATSAPP_APP_SECRET,
+    WHATSAPP_VERIFY_TOKEN=WHATSAPP_VERIFY_TOKEN,
+)
+WHATSAPP_LANGUAGE = read("WHATSAPP_LANGUAGE", language, "en")
+_reminder = read("WHATSAPP_REMINDER_TEMPLATE", template_name, "contest_reminder")
+WHATSAPP_TEMPLATES = {
+    # By a message's purpose; a test walks the way of a reminder.
+    "reminders": _reminder,
+    "test": _reminder,
+    "changes": read("WHATSAPP_CHANGE_TEMPLATE", template_name, "contest_change"),
+    "digest": read("WHATSAPP_DIGEST_TEMPLATE", template_name, "contest_digest"),
+    "verification": read("WHATSAPP_VERIFICATION_TEMPLATE", template_name, "verification_code"),
+}
 
 # --- Accounts ------------------------------------------------------------------------------------------------------
 

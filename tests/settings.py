@@ -11,6 +11,9 @@ for _name in ("PORT", "DATABASE_URL", "CELERY_BROKER_URL", "EMAIL_URL", "SITE_UR
 os.environ["DATA_DIR"] = os.environ.get("TEST_DATA_DIR", str(_ROOT / ".data" / "tests"))
 os.environ["SCHEDULING_ENABLED"] = "false"
 os.environ["LOG_LEVEL"] = "WARNING"
+for _name in ("PHONE_NUMBER_ID", "TOKEN", "APP_SECRET", "VERIFY_TOKEN"):
+    os.environ[f"WHATSAPP_{_name}"] = ""
+os.environ["WHATSAPP_URL"] = "http://127.0.0.1:9"
 for _platform in ("CODEFORCES", "LEETCODE", "CODECHEF", "ATCODER"):
     os.environ[f"{_platform}_URL"] = "http://127.0.0.1:9"  # nobody listens on the discard port
 

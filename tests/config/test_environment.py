@@ -35,6 +35,16 @@ REFUSED = {
     "RUNS_KEPT_FAILED": ("-1000", "whole number from 1"),
     "RUNS_SUCCEEDED_HOURS": ("1.5", "whole number from 1"),
     "RUNS_FAILED_DAYS": ("10001", "whole number from 1 to 10000"),
+    "WHATSAPP_PHONE_NUMBER_ID": ("+49 hunter2", "digits alone"),
+    "WHATSAPP_TOKEN": ("hunter2 hunter2", "one word"),
+    "WHATSAPP_APP_SECRET": ("hunter2 hunter2", "one word"),
+    "WHATSAPP_VERIFY_TOKEN": ("hünter2 hunter2", "one word"),
+    "WHATSAPP_LANGUAGE": ("hunter2", "such as en or en_US"),
+    "WHATSAPP_REMINDER_TEMPLATE": ("Hunter2", "small letters, digits and underscores"),
+    "WHATSAPP_CHANGE_TEMPLATE": ("hunter2-", "small letters, digits and underscores"),
+    "WHATSAPP_DIGEST_TEMPLATE": ("hunter2 hunter2", "small letters, digits and underscores"),
+    "WHATSAPP_VERIFICATION_TEMPLATE": ("hunter2!", "small letters, digits and underscores"),
+    "WHATSAPP_URL": ("hunter2.example.org", "http:// or https://"),
     "PORT": ("hunter2", "1 to 65535"),
     "LOG_LEVEL": ("hunter2", "DEBUG, INFO, WARNING, ERROR"),
     "DEBUG": ("hunter2", "true or false"),
@@ -158,6 +168,10 @@ NASTY: list[tuple[Callable[[str], Any], list[str]]] = [
     (environment.boolean, ["tru", "2", "-1", "yes please", "ja", LONG]),
     (environment.choice("INFO"), ["infos", "10", "INFO,DEBUG"]),
     (environment.secret, ["x", "x" * 31]),
+    (environment.digits, ["-1", "1.5", "٣", "1 2", LONG]),
+    (environment.word, ["two words", "wörd", LONG]),
+    (environment.language, ["english", "EN", "en-US", "en_", "e", LONG]),
+    (environment.template_name, ["Contest", "contest reminder", "contest-reminder", "ü", LONG]),
     (environment.directory(Path("/")), ["~nobody-of-this-name/data"]),
     (
         environment.host_names,
@@ -295,6 +309,23 @@ def test_what_makes_no_sense_is_refused_without_being_shown(
 @pytest.mark.parametrize("value", ["hun\nter2", "hun\rter2", "hun\x7fter2", "hun\udcffter2", "hun\x1b[1mter2"])
 def test_a_value_is_one_line_of_text(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "one line of UTF-8 text" in refusal(str, value, monkeypatch)
+
+
+WHATSAPP = {
+    "WHATSAPP_PHONE_NUMBER_ID": "106540352242922",
+    "WHATSAPP_TOKEN": "hunter2",
+    "WHATSAPP_APP_SECRET": "hunter2",
+    "WHATSAPP_VERIFY_TOKEN": "hunter2",
+}
+
+
+@pytest.mark.parametrize("missing", WHATSAPP)
+def test_half_a_whatsapp_stops_the_start_and_says_what_is_missing(installation: Installation, missing: str) -> None:
+    finished = installation.run("check", **{**WHATSAPP, missing: ""})
+    assert finished.returncode == 1
+    assert the_line(finished.stderr).startswith(
+        f"CodeNotify cannot start: {missing} must be set too, because WHATSAPP_"
+    )
 
 
 def test_a_value_in_another_encoding_stops_a_real_start_too(installation: Installation) -> None:
@@ -470,6 +501,9 @@ def test_every_kind_of_good_value_starts(installation: Installation) -> None:
         "CELERY_BROKER_URL": "rediss://:%40@queue/1",
         "EMAIL_URL": "smtp+tls://alice:%40@mail.example.org",
         "DEFAULT_FROM_EMAIL": "Erinnerung <a@example.org>",
+        **WHATSAPP,
+        "WHATSAPP_LANGUAGE": "pt_BR",
+        "WHATSAPP_URL": "https://graph.facebook.com/v24.0/",
         "SCHEDULING_ENABLED": "off",
         "PORT": "8001",
         "LOG_LEVEL": "debug",
