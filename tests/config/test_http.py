@@ -11,6 +11,7 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -25,7 +26,9 @@ from werkzeug import Request
 from werkzeug import Response as Answer
 
 from config import http
-from config.http import HttpError, Response, excerpt, request
+from config.http import Client, HttpError, PrivateAddressError, Response, connections, excerpt, request
+from config.http.connections import is_public
+from tests.installation import eventually
 
 CLOUDFLARE = "<!DOCTYPE html><html><head><title>Just a moment...</title></head><body>Checking…</body></html>"
 
@@ -612,14 +615,18 @@ def test_a_dead_address_takes_no_longer_than_the_deadline(monkeypatch: pytest.Mo
 PRIVATE = ["127.0.0.1", "10.1.2.3", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "::1", "fe80::1%eth0"]
 
 
-@pytest.mark.parametrize("address", [*PRIVATE, "fd00::1", "::ffff:127.0.0.1", "224.0.0.1", "ff02::1"])
+DISGUISED = ["64:ff9b::7f00:1", "64:ff9b:1::a00:1", "2002:7f00:1::1", "::7f00:1", "::ffff:0:a00:1", "fec0::1"]
+"""127.0.0.1 and the like, as a network without IPv4 or an old standard writes them in IPv6."""
+
+
+@pytest.mark.parametrize("address", [*PRIVATE, "fd00::1", "::ffff:127.0.0.1", "224.0.0.1", "ff02::1", *DISGUISED])
 def test_a_private_address_is_known_as_such(address: str) -> None:
-    assert not http._is_public(address)
+    assert not is_public(address)
 
 
-@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700:4700::1111", "::ffff:8.8.8.8"])
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"])
 def test_a_public_address_is_known_as_such(address: str) -> None:
-    assert http._is_public(address)
+    assert is_public(address)
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "127.1", "0x7f000001", "platform.test"])
@@ -641,10 +648,265 @@ def test_a_redirect_to_a_private_address_is_not_followed(raw: Raw, monkeypatch: 
         connection.sendall(f"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: {target}\r\n\r\n".encode())
 
     server = raw(behave)
-    monkeypatch.setattr(http, "_is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr(connections, "is_public", lambda address: address == "127.0.0.1")
     error = fail("GET", server.url, public_only=True)
     assert str(error) == "127.0.0.2 is at a private address, where no request may go"
     assert server.calls == 1
+
+
+# Connections that are kept
+
+
+def answers(connection: socket.socket, *bodies: bytes) -> Iterator[bytes]:
+    """Answers one request after another on one connection, and gives what was asked."""
+    for body in bodies:
+        yield connection.recv(4096)
+        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+
+
+def test_a_client_keeps_its_connection_after_refusals_too(raw: Raw) -> None:
+    def behave(connection: socket.socket, call: int) -> None:
+        for _ in range(4):
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nno!")
+            list(answers(connection, b"yes"))
+
+    server = raw(behave)
+    with Client() as client:
+        for _ in range(4):
+            with pytest.raises(HttpError):
+                client.request("GET", server.url)
+            assert client.request("POST", server.url).text == "yes"
+    assert server.calls == 1
+
+
+def test_threads_share_the_connections_of_a_client(raw: Raw) -> None:
+    together = threading.Barrier(4)
+
+    def behave(connection: socket.socket, call: int) -> None:
+        for asked in answers(connection, *[b"%d" % n for n in range(10)]):
+            if asked:
+                together.wait(5)
+
+    server = raw(behave)
+    with Client(connections=4) as client, ThreadPoolExecutor(4) as threads:
+        said = list(threads.map(lambda _: client.request("GET", server.url).text, range(40)))
+    assert sorted(said) == sorted(str(n) for n in range(10) for _ in range(4))
+    assert server.calls == 4
+
+
+def test_bytes_go_out_as_they_are(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/", method="POST").respond_with_handler(lambda asked: Answer(asked.data))
+    body = bytes(range(256))
+    assert request("POST", httpserver.url_for("/"), body=body).body == body
+
+
+def test_a_drip_on_a_kept_connection_is_ended_at_the_deadline(raw: Raw) -> None:
+    def behave(connection: socket.socket, call: int) -> None:
+        list(answers(connection, b"quick"))
+        connection.recv(4096)
+        server.drip(connection, b"HTTP/1.1 100 Continue\r\n\r\n", 0.01)
+
+    server = raw(behave)
+    with Client() as client:
+        client.request("GET", server.url)
+        started = time.monotonic()
+        with pytest.raises(HttpError) as caught:
+            client.request("GET", server.url, deadline=0.25)
+    assert 0.2 < time.monotonic() - started < 1.5
+    assert str(caught.value) == f"{server.host} did not finish its answer within 0.25 s"
+    assert (caught.value.sent, server.calls) == (True, 1)
+
+
+def test_a_drip_on_a_kept_connection_over_tls_is_ended_too(
+    raw: Raw, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    def behave(connection: socket.socket, call: int) -> None:
+        with context.wrap_socket(connection, server_side=True) as secured:
+            list(answers(secured, b"quick"))
+            secured.recv(4096)
+            server.drip(secured, b"x", 0.01)
+
+    server = raw(behave)
+    with Client() as client:
+        assert client.request("GET", f"https://{server.host}/").text == "quick"
+        with pytest.raises(HttpError, match=r"did not finish its answer within 0\.25 s"):
+            client.request("GET", f"https://{server.host}/", deadline=0.25)
+    assert server.calls == 1
+
+
+def test_the_deadline_of_one_request_is_not_that_of_the_next(raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first is refused and waits for another attempt; at its deadline the second is on the connection it had."""
+    monkeypatch.setattr(http, "BACKOFF", 0.2)
+
+    def behave(connection: socket.socket, call: int) -> None:
+        connection.recv(4096)
+        if call > 1:
+            server.stopped.wait(5)
+        connection.sendall(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
+        refused.set()
+        connection.recv(4096)
+        late.wait(5)
+        connection.sendall(HEAD + b"Content-Length: 3\r\n\r\nyes")
+
+    refused, late = threading.Event(), threading.Event()
+    server = raw(behave)
+    with Client() as client, ThreadPoolExecutor(2) as threads:
+        first = threads.submit(client.request, "GET", server.url, deadline=0.5)
+        assert refused.wait(5)
+        time.sleep(0.05)  # the connection is given back just after the answer was sent
+        second = threads.submit(client.request, "GET", server.url, attempts=1, repeatable=False)
+        assert "did not finish its answer within 0.5 s" in str(first.exception())
+        late.set()
+        assert second.result().text == "yes"
+    assert server.calls == 2
+
+
+@pytest.mark.parametrize("repeatable", [True, False])
+def test_a_kept_connection_that_was_closed_meanwhile_is_replaced(raw: Raw, repeatable: bool) -> None:
+    closed = threading.Semaphore(0)
+
+    def behave(connection: socket.socket, call: int) -> None:
+        list(answers(connection, b"%d" % call))
+        connection.shutdown(socket.SHUT_WR)
+        closed.release()
+
+    server = raw(behave)
+    with Client() as client:
+        for n in range(1, 4):
+            assert client.request("POST", server.url, attempts=1, repeatable=repeatable).text == str(n)
+            assert closed.acquire(timeout=5)
+    assert server.calls == 3
+
+
+def hangs_up_on_the_second_request(connection: socket.socket, call: int) -> None:
+    list(answers(connection, b"%d" % call))
+    connection.recv(4096)
+
+
+def test_a_connection_that_closes_under_a_request_is_replaced_at_once(raw: Raw) -> None:
+    server = raw(hangs_up_on_the_second_request)
+    started = time.monotonic()
+    with Client() as client:
+        assert [client.request("POST", server.url, attempts=1).text for _ in range(3)] == ["1", "2", "3"]
+    assert time.monotonic() - started < 0.4  # without the pause before another attempt
+
+
+def test_what_must_not_be_repeated_is_not_sent_again_on_another_connection(raw: Raw) -> None:
+    server = raw(hangs_up_on_the_second_request)
+    with Client() as client:
+        client.request("POST", server.url, repeatable=False)
+        with pytest.raises(HttpError) as caught:
+            client.request("POST", server.url, repeatable=False)
+    assert str(caught.value) == f"{server.host} closed the connection without an answer"
+    assert (caught.value.sent, server.calls) == (True, 1)
+
+
+def test_an_answer_that_was_too_large_does_not_spoil_the_next(raw: Raw) -> None:
+    def behave(connection: socket.socket, call: int) -> None:
+        list(answers(connection, b"x" * 200_000 if call == 1 else b"small"))
+        server.stopped.wait(5)
+
+    server = raw(behave)
+    with Client() as client:
+        with pytest.raises(HttpError, match="more than 1000 bytes"):
+            client.request("GET", server.url, max_bytes=1000)
+        assert client.request("GET", server.url, max_bytes=1000).text == "small"
+    assert server.calls == 2
+
+
+def test_cookies_go_along_with_a_redirect_and_not_into_the_next_request(httpserver: HTTPServer) -> None:
+    there = {"Location": "/b", "Set-Cookie": "who=alice"}
+    httpserver.expect_request("/a").respond_with_data(status=302, headers=there)
+    httpserver.expect_request("/b").respond_with_handler(lambda asked: Answer(asked.headers.get("Cookie", "nobody")))
+    with Client() as client:
+        assert client.request("GET", httpserver.url_for("/a")).text == "who=alice"
+        assert client.request("GET", httpserver.url_for("/b")).text == "nobody"
+
+
+def test_a_redirect_can_be_a_refusal(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/a", method="POST").respond_with_data(status=303, headers={"Location": "/b"})
+    error = fail("POST", httpserver.url_for("/a"), redirects=False)
+    assert str(error) == f"{host(httpserver)} answered 303 See Other"
+    assert (error.retryable, error.status, len(httpserver.log)) == (False, 303, 1)
+
+
+def test_a_kept_connection_leads_to_no_private_address_by_a_redirect(raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
+    def behave(connection: socket.socket, call: int) -> None:
+        list(answers(connection, b"yes"))
+        connection.recv(4096)
+        target = f"http://127.0.0.2:{server.listener.getsockname()[1]}/"
+        connection.sendall(f"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: {target}\r\n\r\n".encode())
+
+    server = raw(behave)
+    monkeypatch.setattr(connections, "is_public", lambda address: address == "127.0.0.1")
+    with Client(public_only=True) as client:
+        assert client.request("GET", server.url).text == "yes"
+        with pytest.raises(PrivateAddressError) as caught:
+            client.request("GET", server.url)
+    assert (caught.value.sent, server.calls) == (True, 1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files by /proc")
+def test_a_client_leaves_nothing_behind(raw: Raw) -> None:
+    def behave(connection: socket.socket, call: int) -> None:
+        list(answers(connection, *[b"yes"] * 50))
+
+    def files() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    server, before = raw(behave), (files(), threading.active_count())
+    with Client() as client:
+        client.request("GET", server.url)
+        used = files()
+        for _ in range(40):
+            client.request("GET", server.url)
+        assert files() == used
+    eventually(lambda: files() <= before[0] and threading.active_count() <= before[1], within=5, what="the end of it")
+
+
+# Whether it was sent
+
+
+@pytest.mark.usefixtures("impatient")
+def test_what_found_no_connection_was_not_sent_and_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        nobody = listener.getsockname()[1]
+    error = fail("POST", f"http://127.0.0.1:{nobody}/", repeatable=False)
+    assert (error.sent, error.retryable) == (False, True)
+    assert str(error).endswith("refused the connection (3 attempts)")
+    monkeypatch.setattr(socket, "getaddrinfo", addresses("10.0.0.1"))
+    error = fail("POST", "http://platform.test/", public_only=True)
+    assert isinstance(error, PrivateAddressError)
+    assert not error.sent
+
+
+def test_what_ended_at_the_tls_handshake_was_not_sent(raw: Raw, certificate: Path) -> None:
+    assert not fail("POST", f"https://{raw(over_tls(certificate)).host}/").sent
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 503 Busy\r\n\r\n", HEAD + b"Content-Length: 9\r\n\r\nhalf"])
+def test_what_was_sent_once_is_not_sent_again_where_it_must_not_be(raw: Raw, answer: bytes) -> None:
+    def behave(connection: socket.socket, call: int) -> None:
+        connection.recv(4096)
+        connection.sendall(answer)
+
+    server = raw(behave)
+    error = fail("POST", server.url, repeatable=False)
+    assert (error.sent, error.retryable, server.calls) == (True, True, 1)
+
+
+def test_silence_after_sending_says_that_it_was_sent(raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "READ_TIMEOUT", 0.2)
+    server = raw(lambda connection, call: time.sleep(1))
+    error = fail("POST", server.url, repeatable=False)
+    assert str(error) == f"{server.host} did not answer in time"
+    assert (error.sent, error.retryable, server.calls) == (True, True, 1)
 
 
 # JSON and excerpts
