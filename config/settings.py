@@ -182,11 +182,13 @@ environment.require_together(
 )
 WHATSAPP_LANGUAGE = read("WHATSAPP_LANGUAGE", language, "en")
 _reminder = read("WHATSAPP_REMINDER_TEMPLATE", template_name, "contest_reminder")
+_change = read("WHATSAPP_CHANGE_TEMPLATE", template_name, "contest_change")
 WHATSAPP_TEMPLATES = {
-    # By a message's purpose; a test walks the way of a reminder.
+    # By a message's purpose; a test goes the way of a reminder.
     "reminders": _reminder,
     "test": _reminder,
-    "changes": read("WHATSAPP_CHANGE_TEMPLATE", template_name, "contest_change"),
+    "changes": _change,
+    "channel-off": _change,
     "digest": read("WHATSAPP_DIGEST_TEMPLATE", template_name, "contest_digest"),
     "verification": read("WHATSAPP_VERIFICATION_TEMPLATE", template_name, "verification_code"),
 }

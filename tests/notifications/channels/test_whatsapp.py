@@ -108,6 +108,7 @@ def test_a_reminder_leaves_as_a_template_with_its_values_and_our_id(graph: Graph
         ("changes", "contest_change"),
         ("digest", "contest_digest"),
         ("test", "contest_reminder"),
+        ("channel-off", "contest_change"),
     ],
 )
 def test_each_purpose_has_a_template(graph: Graph, purpose: str, template: str) -> None:
@@ -131,6 +132,11 @@ def test_a_code_stands_in_the_body_and_on_the_button_that_copies_it(graph: Graph
 def test_a_message_without_a_page_of_ours_leads_to_the_preferences(graph: Graph, url: str) -> None:
     send(message(url=url))
     assert texts(graph.taken[0])[-1] == "preferences/"
+
+
+def test_the_foot_of_a_mail_is_left_out(graph: Graph) -> None:
+    send(message(text="Round 1\n\n--\nNo more reminders to this address: https://example.org/unsubscribe/x/\n"))
+    assert texts(graph.taken[0])[1] == "Round 1"
 
 
 def test_no_value_is_empty_and_none_is_too_long(graph: Graph) -> None:
