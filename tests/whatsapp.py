@@ -62,6 +62,8 @@ class Graph:
     - `refusals` maps it to the answer, and `statuses` to the message_status of a message that is taken.
     - What is for one in `silent` is taken, and never answered.
     - What is for one in `broken` is taken, and the connection reset.
+
+    A connection that is silent for `idle` seconds is closed, and the first such sets `hung_up`.
     """
 
     def __init__(self) -> None:
@@ -74,6 +76,8 @@ class Graph:
         self.requests = 0
         self.most_at_once = 0
         self.delay = 0.0
+        self.idle = 30.0
+        self.hung_up = threading.Event()
         self.stopped = threading.Event()
         self._at_once = 0
         self._lock = threading.Lock()
@@ -173,6 +177,12 @@ class _Handler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         super().setup()
         self.server.graph.connections += 1
+        self.connection.settimeout(self.server.graph.idle)
+
+    def finish(self) -> None:
+        super().finish()
+        self.server.shutdown_request(self.request)
+        self.server.graph.hung_up.set()
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: a test's output is its own."""

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 
-from config.http import HttpError, Response, request
+from config.http import Client, HttpError, Response
 from notifications.channels.base import Channel, DeliveryError, Message, OutcomeUnknown, ProviderDown
 from notifications.channels.whatsapp.errors import PAIR_LIMIT, GraphError
 
@@ -52,12 +52,13 @@ class WhatsApp(Channel):
         return bool(settings.WHATSAPP_PHONE_NUMBER_ID)
 
     def __init__(self) -> None:
+        self._client = Client(connections=self.concurrency)
         self._lock = Lock()
         self._over_limit: Counter[str] = Counter()
 
     def send(self, message: Message) -> None:
         try:
-            answer = request(
+            answer = self._client.request(
                 "POST",
                 f"{settings.WHATSAPP_URL}/{settings.WHATSAPP_PHONE_NUMBER_ID}/messages",
                 json=_body(message),
@@ -65,18 +66,20 @@ class WhatsApp(Channel):
                 deadline=PATIENCE,
                 max_bytes=LONGEST_ANSWER,
                 attempts=1,
-                accept_statuses=range(400, 600),
+                accept_statuses=range(300, 600),
+                repeatable=False,
+                redirects=False,
             )
         except HttpError as error:
             raise _unanswered(error) from error
-        if answer.status >= 400:
+        if answer.status >= 300:
             raise self._refusal(answer, message.address)
         with self._lock:
             del self._over_limit[message.address]
         _check(answer)
 
     def close(self) -> None:
-        pass
+        self._client.close()
 
     def _refusal(self, answer: Response, address: str) -> DeliveryError:
         found = _json(answer).get("error")

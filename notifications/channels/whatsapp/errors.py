@@ -103,7 +103,7 @@ class GraphError:
         sentence = self._say("WhatsApp refused the message")
         if self.is_transient or self.status == 429:
             return RetryLater(sentence)
-        if self.status in {401, 403}:
+        if self.status in {*range(300, 400), 401, 403}:
             return _mend(sentence)
         return ProviderDown(sentence) if self.status >= 500 else GiveUp(sentence)
 

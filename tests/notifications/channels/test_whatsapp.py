@@ -173,6 +173,25 @@ def test_eight_threads_send_at_once(graph: Graph) -> None:
     assert 2 <= graph.most_at_once <= 8
 
 
+def test_connections_are_kept_from_one_message_to_the_next(graph: Graph) -> None:
+    graph.refusals[BOB[1:]] = Refusal(131026)
+    with WhatsApp() as channel:
+        for _ in range(10):
+            channel.send(message())
+            with pytest.raises(ChannelDead):
+                channel.send(message(address=BOB))
+    assert (len(graph.taken), graph.connections) == (10, 1)
+
+
+def test_a_connection_that_was_closed_meanwhile_is_replaced(graph: Graph) -> None:
+    graph.idle = 0.05
+    with WhatsApp() as channel:
+        channel.send(message())
+        graph.hung_up.wait(5)
+        channel.send(message())
+    assert (len(graph.taken), graph.connections) == (2, 2)
+
+
 def test_it_is_offered_where_the_operator_has_set_it_up(settings: Settings) -> None:
     assert not WhatsApp.is_configured()
     settings.WHATSAPP_PHONE_NUMBER_ID = PHONE_NUMBER_ID
@@ -285,6 +304,7 @@ def test_the_longer_wait_counts_where_the_answer_asks_for_one(graph: Graph, code
         (Refusal(999999, status=401), (ProviderDown, True, "(999999: ")),
         (Refusal(999999, status=403), (ProviderDown, True, "(999999: ")),
         (Refusal(999999, status=500), (ProviderDown, False, "(999999: ")),
+        (Refusal(body=b"", status=302, headers={"Location": "/elsewhere"}), (ProviderDown, True, "(status 302)")),
         (Refusal("131026", status=500), (ChannelDead, False, "(131026: ")),
         (Refusal(None, status=400), (GiveUp, False, "(status 400: ")),
         (Refusal(True, status=503), (ProviderDown, False, "(status 503: ")),
