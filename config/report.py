@@ -21,8 +21,8 @@ from django.utils import timezone
 from django.utils.text import Truncator
 
 from config.mail import mail_to, send_each
+from contests.lengths import duration
 from contests.models import Contest, Platform
-from contests.templatetags.contests import duration
 from notifications.channels import CHANNELS
 from notifications.models import OPEN_STATUSES, Channel, Notification, Status
 from scheduler.jobs import jobs

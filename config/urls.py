@@ -2,11 +2,10 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 
 from config import outbox, views
-from contests.views import ContestsView
 from notifications import views as notifications
 
 urlpatterns = [
-    path("", ContestsView.as_view(), name="contests"),
+    path("", include("contests.urls")),
     path("preferences/", notifications.preferences, name="preferences"),
     path("preferences/channels/<int:channel>/enable/", notifications.enable_channel, name="enable-channel"),
     path("unsubscribe/<str:token>/", notifications.unsubscribe, name="unsubscribe"),

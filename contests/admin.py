@@ -15,9 +15,9 @@ from unfold.decorators import action, display
 
 from config.admin import NOTHING, DaysFilter, ReadOnlyMixin, enqueue, moment
 from config.breaker import BreakerState
+from contests.lengths import duration
 from contests.models import Contest, ContestChange, Platform, PlatformSync
 from contests.tasks import sync_contests
-from contests.templatetags.contests import duration
 
 HEALTHS = {"reading": "success", "failing": "danger", "never read": "warning", "off": "default"}
 """What a platform's health is called, and the colour it has."""

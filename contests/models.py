@@ -2,11 +2,15 @@
 
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.urls import reverse
 from django.utils import timezone
 
 from config.breaker import Breaker
+from config.calendars import Entry
+from contests.lengths import duration
 
 KEPT_AFTER_END = timedelta(days=30)
 """Contests that ended longer ago are neither stored nor kept."""
@@ -87,6 +91,9 @@ class Contest(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def get_absolute_url(self) -> str:
+        return reverse("contest", args=[self.platform_id, self.key])
+
     @property
     def phase(self) -> str:
         now = timezone.now()
@@ -100,6 +107,28 @@ class Contest(models.Model):
     def has_window(self) -> bool:
         """Whether one may start at any time within the window."""
         return self.duration < self.ends_at - self.starts_at
+
+    @property
+    def calendar_entry(self) -> Entry:
+        """What every calendar is told of it, by whatever way. Reads the platform's name, so select that too."""
+        within = " within this time" if self.has_window else ""
+        about = (
+            f"{self.platform.name}, {duration(self.duration)}{within}",
+            self.url,
+            f"All about it: {settings.SITE_URL}{self.get_absolute_url()}",
+        )
+        return Entry(
+            uid=f"{self.platform_id}-{self.key}@codenotify",
+            sequence=self.sequence,
+            changed_at=self.changed_at,
+            name=self.name,
+            starts_at=self.starts_at,
+            ends_at=self.ends_at,
+            url=self.url,
+            category=self.platform.name,
+            description="\n".join(about),
+            is_cancelled=self.cancelled_at is not None,
+        )
 
 
 class ContestChange(models.Model):

@@ -1,24 +1,21 @@
 """The page of contests, at a moment of our choosing: noon of 22 November 2026 in UTC, a Sunday."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import pytest
 import time_machine
-from bs4 import BeautifulSoup
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from contests.models import Contest, ContestChange, Platform
-from contests.templatetags.contests import countdown, duration
-from contests.views import MOST_ROWS
-from tests.factories import ContestFactory, MemberFactory, StaffFactory
+from contests.lengths import countdown, duration
+from contests.models import Contest, Platform
+from contests.views.listing import MOST_ROWS
+from tests.contests.reading import NOW, Page, moved, starting
+from tests.factories import MemberFactory, StaffFactory
 
 pytestmark = pytest.mark.django_db
-
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
@@ -26,46 +23,6 @@ def noon() -> Iterator[None]:
     with time_machine.travel(NOW, tick=False):
         Platform.objects.update(last_success_at=NOW - timedelta(hours=1))
         yield
-
-
-class Page:
-    """What a visitor reads; white space as a browser shows it."""
-
-    def __init__(self, client: Client, path: str = "/") -> None:
-        response = client.get(path)
-        assert response.status_code == 200
-        self.html = response.content.decode()
-        self.soup = BeautifulSoup(self.html, "lxml")
-        self.text = " ".join(self.soup.get_text().split())
-
-    def texts(self, selector: str) -> list[str]:
-        return [" ".join(element.get_text().split()) for element in self.soup.select(selector)]
-
-    @property
-    def names(self) -> list[str]:
-        return self.texts(".contest h3")
-
-    def row(self, contest: Contest) -> str:
-        (row,) = (text for text in self.texts(".contest") if contest.name in text)
-        return row
-
-    def chip(self, label: str) -> Any:
-        (chip,) = (chip for chip in self.soup.select(".chip") if chip.get_text(strip=True) == label)
-        return chip
-
-
-def starting(after: timedelta, **fields: Any) -> Contest:
-    return ContestFactory(starts_at=NOW + after, **fields)
-
-
-def moved(contest: Contest, before: datetime, ago: timedelta = timedelta(hours=1), field: str = "starts_at") -> None:
-    ContestChange.objects.create(
-        contest=contest,
-        field=field,
-        old=before.isoformat(),
-        new=contest.starts_at.isoformat(),
-        changed_at=NOW - ago,
-    )
 
 
 def test_upcoming_contests_are_grouped_by_day_in_the_order_of_their_start(client: Client) -> None:
@@ -115,9 +72,13 @@ def test_a_members_times_are_in_the_zone_they_chose_with_a_way_to_change_it(clie
 def test_a_row_says_when_what_where_and_how_long(client: Client) -> None:
     contest = starting(timedelta(hours=3, minutes=20), name="Round <1> & Co", duration=timedelta(hours=2, minutes=30))
     page = Page(client)
-    assert page.row(contest) == "15:20 Round <1> & Co Codeforces 2 h 30 min in 3 h 20 min"
-    (link,) = page.soup.select(".contest a")
-    assert (link["href"], link["rel"]) == (contest.url, ["noopener"])
+    assert page.row(contest) == (
+        "15:20 Round <1> & Co Codeforces’s page of Round <1> & Co 2 h 30 min "
+        "Add to calendar: Round <1> & Co in 3 h 20 min"
+    )
+    links = [(link["href"], link.get("rel")) for link in page.soup.select(".contest a")]
+    own = f"/contests/codeforces/{contest.key}/"
+    assert links == [(own, None), (contest.url, ["noopener"]), (f"{own}contest.ics", None)]
     assert "Round &lt;1&gt; &amp; Co" in page.html
 
 
@@ -135,7 +96,9 @@ def test_what_runs_comes_first_and_says_how_long_it_still_goes(client: Client) -
     assert page.names == ["Short", "Long", "Later"]
     assert page.texts("h2")[0] == "Running now"
     assert page.row(short).endswith("2 h left")
-    assert page.row(long) == "12:00 Sat 21 Nov Long Codeforces 3 days until Tue 24 Nov, 12:00 2 days left"
+    assert page.row(long).startswith("12:00 Sat 21 Nov Long Codeforces")
+    assert "3 days until Tue 24 Nov, 12:00" in page.row(long)
+    assert page.row(long).endswith("2 days left")
 
 
 def test_a_contest_that_moved_lately_says_from_when(client: Client) -> None:
@@ -199,6 +162,35 @@ def test_trainings_are_hidden_until_asked_for(client: Client) -> None:
     assert with_trainings.names == ["Daily", "Real"]
     assert with_trainings.chip("Trainings")["href"] == "/?platform=atcoder"
     assert with_trainings.chip("Trainings")["aria-current"] == "true"
+
+
+def test_words_in_the_name_a_longest_duration_and_rated_narrow_the_list(client: Client) -> None:
+    starting(timedelta(hours=1), name="Codeforces Round 7 (Div. 2)", is_rated=True)
+    starting(timedelta(hours=2), name="Kotlin Heroes 100%", duration=timedelta(hours=3))
+    starting(timedelta(hours=3), name="ICPC Round mirror", is_rated=False, duration=timedelta(hours=5))
+
+    def names(query: str) -> list[str]:
+        return [name.split()[0] for name in Page(client, f"/?{query}").names]
+
+    assert names("q=round") == ["Codeforces", "ICPC"]
+    assert names("q=ROUND++icpc") == ["ICPC"]
+    assert names("q=100%25") == names("longest=3&q=heroes") == ["Kotlin"]
+    assert names("q=_") == names("q=round+heroes") == []
+    assert names("longest=2") == ["Codeforces"]
+    assert names("unrated=0") == ["Codeforces", "Kotlin"]
+    assert names("longest=77&unrated=maybe&q=%00") == ["Codeforces", "Kotlin", "ICPC"]
+    assert len(names("q=" + "a" * 100_000)) == 0
+
+
+def test_the_search_keeps_what_the_chips_chose_and_the_chips_keep_the_search(client: Client) -> None:
+    page = Page(client, "/?platform=codeforces&trainings=1&unrated=0&longest=3&q=a+%22b%22")
+    form = page.soup.select_one("form.search")
+    assert form is not None
+    kept = {str(field["name"]): field["value"] for field in form.select("input")}
+    assert kept == {"platform": "codeforces", "trainings": "1", "unrated": "0", "q": 'a "b"'}
+    assert [option["value"] for option in form.select("option[selected]")] == ["3"]
+    assert page.chip("Unrated")["href"] == "/?platform=codeforces&trainings=1&longest=3&q=a+%22b%22"
+    assert page.chip("All platforms")["href"] == "/?trainings=1&unrated=0&longest=3&q=a+%22b%22"
 
 
 def test_before_the_first_sync_the_page_says_how_to_start_it(client: Client) -> None:
@@ -306,7 +298,10 @@ def test_the_page_runs_no_script_and_loads_nothing_from_elsewhere(client: Client
     starting(timedelta(hours=1))
     page = Page(client)
     assert not page.soup.select("style, [style], script:not([src]), [onclick]")
-    loaded = [element.get("src") or element.get("href") for element in page.soup.select("script, link, img")]
+    loaded = [
+        element.get("src") or element.get("href")
+        for element in page.soup.select("script, link:not([rel=alternate]), img")
+    ]
     assert loaded
     assert all(str(address).startswith("/static/") for address in loaded)
 

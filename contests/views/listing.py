@@ -1,65 +1,24 @@
 """The page of contests: what runs now and what comes, by day, in the visitor's own time."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import groupby
 from typing import Any
-from urllib.parse import urlencode
 
 from django.db.models import Q
-from django.http import QueryDict
 from django.urls import reverse
 from django.utils import timezone
 from django.views.generic import TemplateView
 
 from contests.models import Contest, ContestChange, ContestQuerySet, Platform
+from contests.views.choice import Choice, filters
+from contests.views.month import month_url
 
 MOST_ROWS = 500
 MOVED_LATELY = timedelta(days=7)
 STALE_AFTER = timedelta(hours=12)
 """Two rounds of the default schedule."""
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What the visitor wants to see. It lives in the address, so that it can be kept; no platform at all means any."""
-
-    platforms: tuple[str, ...] = ()
-    trainings: bool = False
-
-    @classmethod
-    def read(cls, query: QueryDict, known: Iterable[str]) -> "Choice":
-        asked = set(query.getlist("platform"))
-        return cls(tuple(code for code in known if code in asked), query.get("trainings") == "1")
-
-    @property
-    def url(self) -> str:
-        query = [("platform", code) for code in self.platforms] + [("trainings", "1")] * self.trainings
-        return reverse("contests") + (f"?{urlencode(query)}" if query else "")
-
-    def toggling(self, code: str) -> "Choice":
-        if code in self.platforms:
-            return replace(self, platforms=tuple(chosen for chosen in self.platforms if chosen != code))
-        return replace(self, platforms=(*self.platforms, code))
-
-    def includes(self, platform: Platform) -> bool:
-        return not self.platforms or platform.code in self.platforms
-
-    @property
-    def condition(self) -> Q:
-        wanted = Q(platform__in=self.platforms) if self.platforms else Q()
-        return wanted if self.trainings else wanted & Q(is_training=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Chip:
-    """A link that adds something to the choice, or takes it away again."""
-
-    label: str
-    url: str
-    chosen: bool
-    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +44,10 @@ class ContestsView(TemplateView):
         rows = _rows(contests[:MOST_ROWS], now)
         return super().get_context_data(
             **kwargs,
+            **filters(choice, platforms, reverse("contests")),
             now=now,
-            chips=_chips(choice, platforms),
-            choice=choice,
-            trainings_url=replace(choice, trainings=not choice.trainings).url,
-            everything_url=Choice(trainings=True).url,
+            month_url=month_url(timezone.localdate(now), choice),
+            everything_url=reverse("contests") + Choice(trainings=True).query,
             running=_running(rows, now),
             days=_days([row for row in rows if row.contest.starts_at > now], now),
             most_rows=MOST_ROWS if len(contests) > MOST_ROWS else None,
@@ -107,16 +65,6 @@ def _current(now: datetime) -> ContestQuerySet:
 
 def _never_read(platforms: Iterable[Platform]) -> bool:
     return all(platform.last_success_at is None for platform in platforms)
-
-
-def _chips(choice: Choice, platforms: Iterable[Platform]) -> list[Chip]:
-    return [
-        Chip("All platforms", replace(choice, platforms=()).url, chosen=not choice.platforms),
-        *(
-            Chip(platform.name, choice.toggling(platform.code).url, platform.code in choice.platforms, platform.code)
-            for platform in platforms
-        ),
-    ]
 
 
 def _rows(contests: Sequence[Contest], now: datetime) -> list[Row]:

@@ -1,0 +1,52 @@
+"""The pages of contests as a visitor reads them, at noon of 22 November 2026 in UTC, a Sunday."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bs4 import BeautifulSoup
+from django.test import Client
+
+from contests.models import Contest, ContestChange
+from tests.factories import ContestFactory
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+class Page:
+    """What a visitor reads; white space as a browser shows it."""
+
+    def __init__(self, client: Client, path: str = "/", status: int = 200) -> None:
+        response = client.get(path)
+        assert response.status_code == status
+        self.html = response.content.decode()
+        self.soup = BeautifulSoup(self.html, "lxml")
+        self.text = " ".join(self.soup.get_text().split())
+
+    def texts(self, selector: str) -> list[str]:
+        return [" ".join(element.get_text().split()) for element in self.soup.select(selector)]
+
+    @property
+    def names(self) -> list[str]:
+        return self.texts(".contest h3")
+
+    def row(self, contest: Contest) -> str:
+        (row,) = (text for text in self.texts(".contest") if contest.name in text)
+        return row
+
+    def chip(self, label: str) -> Any:
+        (chip,) = (chip for chip in self.soup.select(".chip") if chip.get_text(strip=True) == label)
+        return chip
+
+
+def starting(after: timedelta, **fields: Any) -> Contest:
+    return ContestFactory(starts_at=NOW + after, **fields)
+
+
+def moved(contest: Contest, before: datetime, ago: timedelta = timedelta(hours=1), field: str = "starts_at") -> None:
+    ContestChange.objects.create(
+        contest=contest,
+        field=field,
+        old=before.isoformat(),
+        new=contest.starts_at.isoformat(),
+        changed_at=NOW - ago,
+    )
