@@ -4,10 +4,12 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
 from math import inf
+from threading import Lock
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,10 +17,19 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
+from contests.models import Contest
+from notifications import digests, providers
 from notifications.channels import CHANNELS
-from notifications.channels.base import Channel, ChannelDead, DeliveryError, ProviderDown, RetryLater
-from notifications.messages import Renderer
-from notifications.models import Notification, Status
+from notifications.channels.base import (
+    Channel,
+    ChannelDead,
+    DeliveryError,
+    OutcomeUnknown,
+    ProviderDown,
+    RetryLater,
+)
+from notifications.messages import Letter, Renderer
+from notifications.models import OPEN_STATUSES, Notification, NotificationKind, Status
 
 logger = logging.getLogger(__name__)
 
@@ -33,10 +44,15 @@ LEASE = timedelta(minutes=15)
 
 FIRST_RETRY, LONGEST_RETRY = timedelta(minutes=1), timedelta(minutes=30)
 PROVIDER_PAUSE = timedelta(minutes=1)
+UNKNOWN_PAUSE = timedelta(minutes=10)
+"""How long the provider has to tell what became of a message, before it is sent again."""
 
-# A whole channel is claimed or none of it: what is due together leaves as one message, whoever sends it. The lock on
-# the channel lets two claimers share the work; it is weaker than a foreign key's, so that planning goes on meanwhile.
-# Nobody waits for a row that another holds, so nobody can wait in a circle.
+LONGEST_NAP = 1.0
+"""Seconds between two looks at whether a provider whose rate is reached takes more."""
+
+# A whole channel is claimed or none of it: what is due together leaves as one message of its kind, whoever sends it.
+# The lock on the channel lets two claimers share the work; it is weaker than a foreign key's, so that planning goes on
+# meanwhile. Nobody waits for a row that another holds, so nobody can wait in a circle.
 _CLAIM = """
 WITH candidate AS (
     SELECT notification.channel_id
@@ -44,7 +60,7 @@ WITH candidate AS (
     JOIN notifications_channel channel ON channel.id = notification.channel_id
     WHERE notification.status IN ('pending', 'sending')
         AND notification.available_at <= %(now)s
-        AND notification.starts_at > %(now)s
+        AND notification.expires_at > %(now)s
         AND channel.kind = %(kind)s
     ORDER BY notification.available_at
     LIMIT %(candidates)s
@@ -55,12 +71,12 @@ WITH candidate AS (
     LIMIT %(batch)s
     FOR NO KEY UPDATE SKIP LOCKED
 ), due AS (
-    SELECT notification.id, mine.message
+    SELECT notification.id, md5(concat(mine.message, notification.kind))::uuid AS message
     FROM mine
     JOIN notifications_notification notification ON notification.channel_id = mine.id
     WHERE notification.status IN ('pending', 'sending')
         AND notification.available_at <= %(now)s
-        AND notification.starts_at > %(now)s
+        AND notification.expires_at > %(now)s
     FOR NO KEY UPDATE OF notification SKIP LOCKED
 ), claimed AS (
     UPDATE notifications_notification notification
@@ -76,21 +92,40 @@ WITH candidate AS (
 SELECT (SELECT count(*) FROM candidate), (SELECT array_agg(id) FROM claimed)
 """
 
+# Who loses a channel is told on another one, if there is one; for a week that is worth to know.
 _RECORD = """
 WITH outcome AS (
     SELECT *
     FROM unnest(%(messages)s::uuid[], %(channels)s::bigint[], %(statuses)s::text[], %(errors)s::text[],
-                %(after)s::interval[], %(refunded)s::int[], %(dead)s::boolean[])
-        AS each (message, channel, status, error, after, refunded, dead)
+                %(after)s::interval[], %(refunded)s::int[], %(dead)s::boolean[], %(gone)s::boolean[])
+        AS each (message, channel, status, error, after, refunded, dead, gone)
 ), recorded_on_channel AS (
     UPDATE notifications_channel channel
-    SET last_sent_at = CASE WHEN outcome.error = '' THEN %(now)s::timestamptz ELSE channel.last_sent_at END,
+    SET last_sent_at = CASE WHEN outcome.status = 'sent' THEN %(now)s::timestamptz ELSE channel.last_sent_at END,
         last_error_at = CASE WHEN outcome.error <> '' THEN %(now)s::timestamptz ELSE channel.last_error_at END,
         last_error = CASE WHEN outcome.error <> '' THEN outcome.error ELSE channel.last_error END,
         disabled_at = CASE WHEN outcome.dead THEN %(now)s::timestamptz ELSE channel.disabled_at END,
-        disabled_reason = CASE WHEN outcome.dead THEN outcome.error ELSE channel.disabled_reason END
+        disabled_reason = CASE WHEN outcome.dead THEN outcome.error ELSE channel.disabled_reason END,
+        keys = CASE WHEN outcome.gone THEN '{}' ELSE channel.keys END
     FROM (SELECT DISTINCT ON (channel) * FROM outcome WHERE refunded = 0 ORDER BY channel, dead DESC) outcome
     WHERE channel.id = outcome.channel
+    RETURNING channel.id, channel.user_id, channel.kind, channel.address, channel.label,
+        outcome.dead AND NOT outcome.gone AS lost, outcome.error
+), told AS (
+    INSERT INTO notifications_notification (
+        channel_id, contest_name, kind, lead_minutes, starts_at, due_at, expires_at,
+        created_at, status, attempts, available_at, error, detail
+    )
+    SELECT DISTINCT ON (lost.id)
+        other.id, '', 'channel-off', 0, %(now)s, %(now)s, %(now)s::timestamptz + interval '7 days',
+        %(now)s, 'pending', 0, %(now)s, '', concat(coalesce(nullif(lost.label, ''), lost.address), ': ', lost.error)
+    FROM recorded_on_channel lost
+    JOIN notifications_channel other ON other.user_id = lost.user_id AND other.id <> lost.id
+    WHERE lost.lost
+        AND other.verified_at IS NOT NULL
+        AND other.disabled_at IS NULL
+        AND other.id NOT IN (SELECT channel FROM outcome WHERE dead)
+    ORDER BY lost.id, other.kind <> 'email', other.id
 )
 UPDATE notifications_notification notification
 SET status = outcome.status,
@@ -149,41 +184,71 @@ class Outcome:
     after: timedelta | None = None
     refunded: int = 0
     dead: bool = False
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What was claimed, by message: each has the notifications of one channel that leave together."""
+    """What was claimed, by message."""
 
     claim: UUID
-    messages: Sequence[Sequence[Notification]]
+    letters: Sequence[Letter]
+
+
+@dataclass(slots=True)
+class Clock:
+    """When to stop, by the monotonic clock; who is interrupted lets the others stop at once."""
+
+    stop_at: float = inf
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() > self.stop_at
 
 
 def deliver(
-    kind: str, on_progress: Callable[[int], None] = lambda done: None, *, stop_at: float = inf
+    kind: str, on_progress: Callable[[int], None] = lambda done: None, *, clock: Clock | None = None
 ) -> ChannelReport:
-    """Send what is planned for channels of `kind`, until there is no more or the provider is down.
+    """Send what is planned for channels of `kind`, until there is no more, the provider is down or time is up.
 
-    At `stop_at`, by the monotonic clock, it ends with the message that it is at.
+    It ends with the message that it is at. A provider whose rate is reached is waited for.
     """
+    clock = clock or Clock()
     report = ChannelReport()
     renderer = Renderer()
     with CHANNELS[kind]() as channel:
-        while batch := _claim(kind):
-            outcomes = _deliver(batch, channel, renderer, stop_at)
+        while True:
+            if clock.is_over:
+                report.unfinished = True
+                break
+            allowed, free_at = providers.let_through(kind, BATCH, now := timezone.now())
+            if not allowed:
+                wait = (free_at - now).total_seconds()
+                if not _waits_for_more(kind, now) or wait > LONGEST_NAP:
+                    break
+                time.sleep(max(wait, 0.01))
+                continue
+            batch = _claim(kind, allowed)
+            providers.give_back(kind, allowed - (len(batch.letters) if batch else 0))
+            if batch is None:
+                break
+            outcomes = _deliver(batch, channel, renderer, clock)
             for outcome in outcomes:
                 report.add(outcome)
             on_progress(sum(outcome.status != Status.PENDING for outcome in outcomes))
             if any(outcome.refunded and outcome.error for outcome in outcomes):
                 break
-            if time.monotonic() > stop_at:
-                report.unfinished = True
-                break
     return report
 
 
-def _claim(kind: str) -> Batch | None:
-    """Take up to BATCH channels' due notifications, or None where nothing is left to take.
+def _waits_for_more(kind: str, now: datetime) -> bool:
+    """Whether anything of this kind could leave now, if the provider took it."""
+    due = Notification.objects.filter(status__in=OPEN_STATUSES, available_at__lte=now, expires_at__gt=now)
+    return due.filter(channel__kind=kind).exists()
+
+
+def _claim(kind: str, most: int) -> Batch | None:
+    """Take up to so many channels' due notifications, or None where nothing is left to take.
 
     Where others hold every candidate at this moment, they are about to take or release them: look again.
     """
@@ -198,92 +263,128 @@ def _claim(kind: str) -> Batch | None:
                     "kind": kind,
                     "claim": claim,
                     "lease_ends_at": now + LEASE,
-                    "batch": BATCH,
+                    "batch": most,
                     "candidates": BATCH * CLAIMERS,
                 },
             )
             candidates, ids = cursor.fetchone()
         if ids:
-            return Batch(claim, _load(ids))
+            return Batch(claim, letters(ids, now))
         if not candidates:
             return None
         time.sleep(0.02)
 
 
-def _load(ids: Sequence[int]) -> Sequence[Sequence[Notification]]:
+def letters(ids: Sequence[int], now: datetime) -> Sequence[Letter]:
     """The notifications with all that a message needs, those of one message together."""
-    notifications = (
+    notifications = list(
         Notification.objects.filter(pk__in=ids)
         .select_related("channel__user__preference", "contest__platform")
         .order_by("message", "starts_at", "contest__platform", "contest__key", "-lead_minutes")
     )
-    return [list(group) for _, group in groupby(notifications, key=lambda notification: notification.message)]
+    named = digests.contents([each.pk for each in notifications if each.kind == NotificationKind.DIGEST], now)
+    contests = Contest.objects.select_related("platform").in_bulk({pk for found in named.values() for pk in found})
+    return [
+        Letter(found := tuple(group), tuple(contests[pk] for each in found for pk in named.get(each.pk, ())))
+        for _, group in groupby(notifications, key=lambda notification: notification.message)
+    ]
 
 
-def _deliver(batch: Batch, channel: Channel, renderer: Renderer, stop_at: float) -> Sequence[Outcome]:
+def _deliver(batch: Batch, channel: Channel, renderer: Renderer, clock: Clock) -> Sequence[Outcome]:
     """Send a batch and record what became of it.
 
     That is recorded too where something interrupts the sending: what left is not to leave again, and what did not may
     leave at once.
     """
-    outcomes: list[Outcome] = []
+    outcomes: dict[UUID, Outcome] = {}
     try:
-        for outcome in _send_all(batch, channel, renderer, stop_at):
-            outcomes.append(outcome)
+        for outcome in _send_all(batch.letters, channel, renderer, clock):
+            outcomes[outcome.message] = outcome
     finally:
-        outcomes += [_untried(message) for message in batch.messages[len(outcomes) :]]
-        _record_surely(batch.claim, outcomes)
-    return outcomes
+        for letter in batch.letters:
+            outcomes.setdefault(letter.message, _untried(letter))
+        _record_surely(channel.kind, batch.claim, list(outcomes.values()))
+    return list(outcomes.values())
 
 
-def _send_all(batch: Batch, channel: Channel, renderer: Renderer, stop_at: float) -> Iterator[Outcome]:
-    """Send the batch, message by message, and say what became of each.
+def _send_all(letters: Sequence[Letter], channel: Channel, renderer: Renderer, clock: Clock) -> Iterator[Outcome]:
+    """Send letter by letter, or several at once over a small pool, and say what became of each.
 
     When the provider is down the rest waits, and no attempt of its is used up. When time is up the rest is left out.
     """
-    stop_at = min(stop_at, time.monotonic() + LEASE.total_seconds() / 2)
-    down = ""
-    for notifications in batch.messages:
-        if time.monotonic() > stop_at:
-            return
-        if down:
-            yield _waiting(notifications, down)
-            continue
+    sender = Sender(channel, clock)
+    if channel.concurrency == 1:
+        for letter in letters:
+            if outcome := sender.send(letter, renderer):
+                yield outcome
+        return
+    with ThreadPoolExecutor(channel.concurrency, thread_name_prefix=channel.kind) as pool:
         try:
-            channel.send(renderer.message(notifications))
+            for sent in as_completed([pool.submit(sender.send, letter, renderer) for letter in letters]):
+                if outcome := sent.result():
+                    yield outcome
+        except BaseException:
+            clock.stop_at = 0
+            raise
+
+
+class Sender:
+    """Sends letters over one channel, from as many threads as it allows."""
+
+    def __init__(self, channel: Channel, clock: Clock) -> None:
+        self._channel, self._clock = channel, clock
+        self._lets_go_at = time.monotonic() + LEASE.total_seconds() / 2
+        self._down: ProviderDown | None = None
+        self._rendering = Lock()
+
+    def send(self, letter: Letter, renderer: Renderer) -> Outcome | None:
+        """What became of it; None where it was not tried, because time was up."""
+        if self._clock.is_over or time.monotonic() > self._lets_go_at:
+            return None
+        if self._down:
+            return _waiting(letter, self._down)
+        try:
+            with self._rendering:
+                message = renderer.message(letter)
+            if message is None:
+                return _outcome(letter, Status.SKIPPED, error="There is nothing left to tell.")
+            self._channel.send(message)
         except ProviderDown as error:
-            down = str(error)
-            yield _waiting(notifications, down)
+            self._down = error
+            return _waiting(letter, error)
         except DeliveryError as error:
-            yield _failed(notifications, error)
+            return _failed(letter, error)
         except SoftTimeLimitExceeded:
             raise
         except Exception as error:  # one message's fault, whatever it is, stays its own
             logger.exception("A message could not be made or sent")
-            yield _outcome(notifications, Status.FAILED, error=f"Unexpected {type(error).__name__}: {error}")
-        else:
-            yield _outcome(notifications, Status.SENT)
+            return _outcome(letter, Status.FAILED, error=f"Unexpected {type(error).__name__}: {error}")
+        return _outcome(letter, Status.SENT)
 
 
-def _outcome(notifications: Sequence[Notification], status: Status, **more: Any) -> Outcome:
-    first = notifications[0]
-    assert first.message is not None
-    return Outcome(first.message, first.channel_id, tuple(each.pk for each in notifications), status, **more)
+def _outcome(letter: Letter, status: Status, **more: Any) -> Outcome:
+    pks = tuple(each.pk for each in letter.notifications)
+    return Outcome(letter.message, letter.channel.pk, pks, status, **more)
 
 
-def _untried(notifications: Sequence[Notification]) -> Outcome:
-    return _outcome(notifications, Status.PENDING, after=timedelta(0), refunded=1)
+def _untried(letter: Letter) -> Outcome:
+    return _outcome(letter, Status.PENDING, after=timedelta(0), refunded=1)
 
 
-def _waiting(notifications: Sequence[Notification], reason: str) -> Outcome:
-    return _outcome(notifications, Status.PENDING, error=reason, after=PROVIDER_PAUSE, refunded=1)
+def _waiting(letter: Letter, down: ProviderDown) -> Outcome:
+    return _outcome(letter, Status.PENDING, error=str(down), after=down.after or PROVIDER_PAUSE, refunded=1)
 
 
-def _failed(notifications: Sequence[Notification], error: DeliveryError) -> Outcome:
-    if isinstance(error, RetryLater):
-        after = max(_backoff(notifications[0].attempts), error.after or timedelta(0))
-        return _outcome(notifications, Status.PENDING, error=str(error), after=after)
-    return _outcome(notifications, Status.FAILED, error=str(error), dead=isinstance(error, ChannelDead))
+def _failed(letter: Letter, error: DeliveryError) -> Outcome:
+    match error:
+        case RetryLater():
+            after = max(_backoff(letter.notifications[0].attempts), error.after or timedelta(0))
+            return _outcome(letter, Status.PENDING, error=str(error), after=after)
+        case OutcomeUnknown():
+            return _outcome(letter, Status.PENDING, error=str(error), after=UNKNOWN_PAUSE)
+        case ChannelDead():
+            return _outcome(letter, Status.FAILED, error=str(error), dead=True, gone=error.gone)
+    return _outcome(letter, Status.FAILED, error=str(error))
 
 
 def _backoff(attempts: int) -> timedelta:
@@ -292,12 +393,13 @@ def _backoff(attempts: int) -> timedelta:
     return longest * random.random()
 
 
-def _record_surely(claim: UUID, outcomes: Sequence[Outcome]) -> None:
+def _record_surely(kind: str, claim: UUID, outcomes: Sequence[Outcome]) -> None:
     """Record, and wait for a database that is away: what is forgotten here is sent a second time."""
     give_up_at = time.monotonic() + LEASE.total_seconds() / 2
     while True:
         try:
-            return _record(claim, outcomes)
+            _record(claim, outcomes)
+            return _record_on_provider(kind, outcomes)
         except (OperationalError, InterfaceError) as error:
             if connection.in_atomic_block or time.monotonic() > give_up_at:
                 raise
@@ -322,5 +424,16 @@ def _record(claim: UUID, outcomes: Sequence[Outcome]) -> None:
                 "after": [outcome.after for outcome in outcomes],
                 "refunded": [outcome.refunded for outcome in outcomes],
                 "dead": [outcome.dead for outcome in outcomes],
+                "gone": [outcome.gone for outcome in outcomes],
             },
         )
+
+
+def _record_on_provider(kind: str, outcomes: Sequence[Outcome]) -> None:
+    """It is down where it said so of one message, and else up where any was handed over."""
+    for outcome in outcomes:
+        if outcome.refunded and outcome.error:
+            providers.record(kind, timezone.now(), error=outcome.error, after=outcome.after)
+            return
+    if any(outcome.status == Status.SENT for outcome in outcomes):
+        providers.record(kind, timezone.now())

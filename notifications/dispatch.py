@@ -1,19 +1,21 @@
-"""One round of telling members: settle what is open, plan what is due, deliver it."""
+"""One round of telling members: plan what is due, resolve what is not to be sent, deliver the rest."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from math import inf
 from time import monotonic
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
+from django.db.models import Min
 from django.utils import timezone
 
 from notifications.channels import CHANNELS
-from notifications.delivery import ChannelReport, deliver
-from notifications.models import Status
-from notifications.planning import plan, settle
+from notifications.delivery import ChannelReport, Clock, deliver
+from notifications.models import OPEN_STATUSES, Channel, Notification
+from notifications.planning import plan
 
 UNTIL_THE_NEXT_ROUND = timedelta(minutes=30)
 """How far ahead a round looks when nobody says when the next one is."""
@@ -27,6 +29,8 @@ class DispatchReport:
     expired: int = 0
     skipped: int = 0
     by_channel: dict[str, ChannelReport] = field(default_factory=dict)
+    next_at: datetime | None = None
+    """When something that waits may be sent, as at the end of somebody's quiet hours."""
     seconds: float = 0.0
 
     def total(self, name: str) -> int:
@@ -70,19 +74,43 @@ def dispatch(
     now = timezone.now()
     until = max(now, next_round_at or now + UNTIL_THE_NEXT_ROUND)
     report = DispatchReport()
-    if dry_run:
-        with transaction.atomic():
-            _plan(report, now, until)
-            transaction.set_rollback(True)
-    else:
-        _plan(report, now, until)
+    with transaction.atomic():
+        planned = plan(now, until)
+        transaction.set_rollback(dry_run)
+    report.planned, report.expired, report.skipped = planned.new, planned.expired, planned.skipped
+    if not dry_run:
         stop_at = inf if within is None else began + within.total_seconds()
-        report.by_channel = {kind: deliver(kind, on_progress, stop_at=stop_at) for kind in CHANNELS}
+        report.by_channel = _deliver_all(on_progress, Clock(stop_at))
+        report.next_at = _next_at(timezone.now())
     report.seconds = monotonic() - began
     return report
 
 
-def _plan(report: DispatchReport, now: datetime, until: datetime) -> None:
-    settled = settle(now)
-    report.expired, report.skipped = settled.get(Status.EXPIRED, 0), settled.get(Status.SKIPPED, 0)
-    report.planned = plan(now, until)
+def _deliver_all(on_progress: Callable[[int], None], clock: Clock) -> dict[str, ChannelReport]:
+    """Each kind on a thread of its own, so that a slow provider keeps no other channel waiting."""
+    kinds = [kind for kind, channel in CHANNELS.items() if channel.is_configured()]
+    used = [kind for kind in kinds if Channel.objects.filter(kind=kind).exists()]
+    reports = {kind: ChannelReport() for kind in kinds}
+    if len(used) < 2:
+        return reports | {kind: deliver(kind, on_progress, clock=clock) for kind in used}
+
+    def deliver_here(kind: str) -> ChannelReport:
+        try:
+            return deliver(kind, on_progress, clock=clock)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(used), thread_name_prefix="deliver") as pool:
+        delivering = {kind: pool.submit(deliver_here, kind) for kind in used}
+        try:
+            wait(delivering.values())
+        except BaseException:  # as the time limit of a task: each ends with the message that it is at
+            clock.stop_at = 0
+            raise
+    return reports | {kind: delivered.result() for kind, delivered in delivering.items()}
+
+
+def _next_at(now: datetime) -> datetime | None:
+    waiting = Notification.objects.filter(status__in=OPEN_STATUSES, available_at__gt=now, expires_at__gt=now)
+    found: datetime | None = waiting.aggregate(at=Min("available_at"))["at"]
+    return found

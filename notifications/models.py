@@ -9,15 +9,19 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Func, Q, Value
 from django.utils import timezone
 
+from config.breaker import Breaker, BreakerState
 from contests.models import Contest, Platform
 from notifications.channels import CHANNELS
 
 SHORTEST_LEAD = timedelta(minutes=10)
 LONGEST_LEAD = timedelta(hours=168)
 MOST_LEADS = 10
+MOST_WORDS = 50
+LONGEST_CONTEST = timedelta(hours=24)
+"""What lasts longer is only for those who ask for it."""
 INACTIVE_AFTER = timedelta(days=180)
 """Members not seen for so long get no reminders until they sign in again."""
 
@@ -50,9 +54,41 @@ def validate_lead_minutes(leads: list[int]) -> None:
         raise ValidationError("A lead time is there twice.")
 
 
+class Digest(models.TextChoices):
+    OFF = "off", "never"
+    DAILY = "daily", "every day"
+    WEEKLY = "weekly", "once a week"
+
+
+class Weekday(models.IntegerChoices):
+    """As ISO 8601 counts, and PostgreSQL's `isodow`."""
+
+    MONDAY = 1, "Monday"
+    TUESDAY = 2, "Tuesday"
+    WEDNESDAY = 3, "Wednesday"
+    THURSDAY = 4, "Thursday"
+    FRIDAY = 5, "Friday"
+    SATURDAY = 6, "Saturday"
+    SUNDAY = 7, "Sunday"
+
+
+class Quiet(models.TextChoices):
+    """When a reminder comes that falls into quiet hours."""
+
+    BEFORE = "before", "just before they begin"
+    AFTER = "after", "when they are over, if that is before the start"
+
+
 class PreferenceQuerySet(models.QuerySet["Preference"]):
     def not_seen_since(self, moment: datetime) -> "PreferenceQuerySet":
         return self.filter(active=True, last_seen_at__lt=moment)
+
+
+class IsZone(Func):
+    """Fails, rather than being false, where PostgreSQL knows no time zone of that name."""
+
+    template = "(timezone(%(expressions)s::timestamptz) IS NOT NULL)"
+    output_field = models.BooleanField()
 
 
 class Preference(models.Model):
@@ -62,7 +98,10 @@ class Preference(models.Model):
     active = models.BooleanField(
         default=True, help_text="Off for members not seen for 180 days: no reminders until they sign in again."
     )
-    paused = models.BooleanField(default=False, help_text="The member's own wish: no reminders for now.")
+    paused = models.BooleanField(default=False, help_text="The member's own wish: nothing is sent for now.")
+    paused_until = models.DateTimeField(
+        null=True, blank=True, help_text="When the pause ends by itself; nothing: when the member ends it."
+    )
     platforms = ArrayField(models.CharField(max_length=32), default=default_platforms, blank=True)
     lead_minutes = ArrayField(
         models.PositiveIntegerField(
@@ -78,6 +117,25 @@ class Preference(models.Model):
         help_text="Minutes before the start, from 10 to 10080 (168 hours).",
     )
     trainings = models.BooleanField(default=False, help_text="Daily trainings too.")
+    unrated = models.BooleanField(default=True, help_text="Contests without a rating too.")
+    longest_contest = models.DurationField(
+        null=True, blank=True, default=LONGEST_CONTEST, help_text="What lasts longer is left out; nothing: any length."
+    )
+    excluded_words = ArrayField(
+        models.CharField(max_length=50),
+        default=list,
+        blank=True,
+        size=MOST_WORDS,
+        help_text="Contests with one of these in their name are left out; in lower case.",
+    )
+    quiet_from = models.TimeField(null=True, blank=True, help_text="Nothing is sent from then, in the member's zone …")
+    quiet_until = models.TimeField(null=True, blank=True, help_text="… until then.")
+    quiet_choice = models.CharField(max_length=8, choices=Quiet, default=Quiet.BEFORE)
+    digest = models.CharField(max_length=8, choices=Digest, default=Digest.OFF)
+    digest_hour = models.PositiveSmallIntegerField(
+        default=8, validators=[MaxValueValidator(23)], help_text="In the member's zone."
+    )
+    digest_weekday = models.PositiveSmallIntegerField(choices=Weekday, default=Weekday.MONDAY)
     time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
     last_seen_at = models.DateTimeField(default=timezone.now)
 
@@ -89,6 +147,20 @@ class Preference(models.Model):
                 condition=Q(lead_minutes__len__gte=1) & Q(lead_minutes__len__lte=MOST_LEADS),
                 name="preference_has_some_lead_times",
             ),
+            models.CheckConstraint(
+                condition=Q(quiet_from=None, quiet_until=None)
+                | Q(quiet_from__isnull=False, quiet_until__isnull=False) & ~Q(quiet_from=F("quiet_until")),
+                name="preference_quiet_hours_have_two_ends",
+            ),
+            # Whatever is reckoned in this zone would fail for everybody if the database did not know it.
+            models.CheckConstraint(
+                condition=Q(IsZone(F("time_zone"), Value("2000-01-01T00:00:00Z"))), name="preference_in_a_known_zone"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["user"], condition=Q(quiet_from__isnull=False), name="preference_quiet"),
+            models.Index(fields=["user"], condition=~Q(digest=Digest.OFF), name="preference_digest"),
+            models.Index(fields=["paused_until"], condition=Q(paused=True), name="preference_paused"),
         ]
 
     def __str__(self) -> str:
@@ -98,6 +170,36 @@ class Preference(models.Model):
     def zone(self) -> ZoneInfo:
         """UTC where the system does not know the zone, or does not know it any more."""
         return ZoneInfo(self.time_zone if self.time_zone in time_zones() else "UTC")
+
+
+class ContestChoice(models.Model):
+    """What a member says of one contest, whatever they want else."""
+
+    class Wish(models.TextChoices):
+        FOLLOW = "follow", "follow"
+        MUTE = "mute", "mute"
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="contest_choices")
+    contest = models.ForeignKey(Contest, on_delete=models.CASCADE, related_name="choices")
+    wish = models.CharField(max_length=8, choices=Wish)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "contest"], name="choice_once_per_contest")]
+
+    def __str__(self) -> str:
+        return f"{self.user} wants to {self.wish} {self.contest}"
+
+
+class Purpose(models.TextChoices):
+    """What a member may want a channel for."""
+
+    REMINDERS = "reminders", "reminders"
+    CHANGES = "changes", "changes"
+    DIGEST = "digest", "digest"
+
+
+def all_purposes() -> list[str]:
+    return list(Purpose.values)
 
 
 def channel_kinds() -> list[tuple[str, str]]:
@@ -115,7 +217,10 @@ class Channel(models.Model):
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="channels")
     kind = models.CharField(max_length=16, choices=channel_kinds)
-    address = models.CharField(max_length=320)
+    address = models.CharField(max_length=1000)
+    keys = models.JSONField(default=dict, blank=True, help_text="What the address needs besides, for push.")
+    label = models.CharField(max_length=100, blank=True, help_text="What its owner knows it by.")
+    purposes = ArrayField(models.CharField(max_length=16, choices=Purpose), default=all_purposes, blank=True)
     verified_at = models.DateTimeField(null=True, blank=True)
     disabled_at = models.DateTimeField(null=True, blank=True)
     disabled_reason = models.TextField(blank=True)
@@ -132,11 +237,22 @@ class Channel(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} to {self.address}"
+        return f"{self.get_kind_display()} to {self.name}"
+
+    @property
+    def name(self) -> str:
+        return self.label or self.address
 
 
 class NotificationKind(models.TextChoices):
+    """What is told. CHANNEL_OFF says on another channel that one works no more; TEST is asked for by a button."""
+
     REMINDER = "reminder", "reminder"
+    MOVED = "moved", "moved"
+    CANCELLED = "cancelled", "cancelled"
+    DIGEST = "digest", "digest"
+    CHANNEL_OFF = "channel-off", "channel off"
+    TEST = "test", "test"
 
 
 class Status(models.TextChoices):
@@ -151,6 +267,8 @@ class Status(models.TextChoices):
 
 
 OPEN_STATUSES = (Status.PENDING, Status.SENDING)
+UNRESOLVED = (*OPEN_STATUSES, Status.SKIPPED)
+"""What may still become something else before it expires."""
 
 
 class Notification(models.Model):
@@ -164,11 +282,14 @@ class Notification(models.Model):
         Channel, on_delete=models.CASCADE, related_name="notifications", db_index=False
     )  # the unique constraint begins with it
     contest = models.ForeignKey(Contest, on_delete=models.SET_NULL, null=True, related_name="notifications")
-    contest_name = models.CharField(max_length=500, help_text="Kept for when the contest is no longer.")
+    contest_name = models.CharField(max_length=500, blank=True, help_text="Kept for when the contest is no longer.")
     kind = models.CharField(max_length=16, choices=NotificationKind)
-    lead_minutes = models.PositiveIntegerField("lead time", help_text="Minutes before the start.")
-    starts_at = models.DateTimeField(help_text="The start that it speaks of.")
+    lead_minutes = models.PositiveIntegerField("lead time", default=0, help_text="Minutes before the start.")
+    starts_at = models.DateTimeField(help_text="The start that it speaks of; of a digest, the moment it is for.")
+    was_at = models.DateTimeField(null=True, blank=True, help_text="The start before the contest moved.")
+    detail = models.TextField(blank=True, help_text="What it says, where that is not about a contest.")
     due_at = models.DateTimeField()
+    expires_at = models.DateTimeField(help_text="After this it is worth nothing.")
     created_at = models.DateTimeField()
 
     status = models.CharField(max_length=16, choices=Status, default=Status.PENDING)
@@ -181,6 +302,7 @@ class Notification(models.Model):
         null=True, blank=True, help_text="The message that carries it, the same at each attempt."
     )
     sent_at = models.DateTimeField(null=True, blank=True)
+    delivered_at = models.DateTimeField(null=True, blank=True, help_text="Where the provider tells.")
     read_at = models.DateTimeField(null=True, blank=True)
     error = models.TextField(blank=True)
 
@@ -190,15 +312,84 @@ class Notification(models.Model):
             models.UniqueConstraint(
                 fields=["channel", "contest", "kind", "lead_minutes", "starts_at"], name="notification_once"
             ),
+            models.UniqueConstraint(
+                fields=["channel", "starts_at"], condition=Q(kind=NotificationKind.DIGEST), name="digest_once"
+            ),
         ]
         indexes = [
             models.Index(fields=["available_at"], condition=Q(status__in=OPEN_STATUSES), name="notification_open"),
             models.Index(
                 fields=["channel"], condition=Q(status__in=OPEN_STATUSES), name="notification_open_by_channel"
             ),
-            models.Index(fields=["starts_at"], condition=Q(status="skipped"), name="notification_skipped"),
+            models.Index(fields=["expires_at"], condition=Q(status__in=OPEN_STATUSES), name="notification_expiring"),
+            models.Index(
+                fields=["contest", "expires_at"], condition=Q(status__in=UNRESOLVED), name="notification_unresolved"
+            ),
+            models.Index(fields=["message"], condition=Q(message__isnull=False), name="notification_message"),
             models.Index(fields=["read_at"], condition=Q(read_at__isnull=False), name="notification_read"),
         ]
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.contest_name}"
+
+
+class Provider(Breaker):
+    """What a kind of channel sends through, shared by all processes: how it does, and how much it takes."""
+
+    BREAKER_OPENS_AFTER = 1
+    BREAKER_PAUSE = timedelta(minutes=1)
+    BREAKER_CLOSES_AFTER = 1
+
+    kind = models.CharField(max_length=16, primary_key=True, choices=channel_kinds)
+    per_second = models.FloatField(
+        "messages per second",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0.001)],
+        help_text="What goes beyond it waits; nothing: as fast as it goes.",
+    )
+    free_at = models.DateTimeField(
+        default=timezone.now,
+        editable=False,
+        help_text="When the messages that were let through are all within the rate.",
+    )
+
+    class Meta:
+        ordering = ("kind",)
+
+    def __str__(self) -> str:
+        return self.get_kind_display()
+
+    @property
+    def is_tried(self) -> bool:
+        """Whether it was down, and what comes next shows how it is."""
+        return self.breaker_state != BreakerState.CLOSED
+
+
+# --- What a plan has to look at ---------------------------------------------------------------------------------------
+
+
+class Replan(models.Model):
+    """A contest or a member that changed since the last plan. Triggers of the database add them, plans take them.
+
+    The first mark of a contest since then knows how it was before, so that a contest which is back where it was has not
+    moved.
+    """
+
+    user_id = models.BigIntegerField(null=True)
+    contest_id = models.BigIntegerField(null=True)
+    was_at = models.DateTimeField(null=True, help_text="Its start before; nothing of a new contest.")
+    was_cancelled = models.BooleanField(default=False)
+    taken = models.BooleanField(default=False, db_default=False)
+
+    def __str__(self) -> str:
+        return f"contest {self.contest_id}" if self.contest_id else f"member {self.user_id}"
+
+
+class Horizon(models.Model):
+    """The one row that says up to when all is planned. Whoever plans holds its lock."""
+
+    until = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"planned until {self.until}"

@@ -12,8 +12,8 @@ logger = logging.getLogger(__name__)
 LONGEST_ROUND = timedelta(minutes=7)
 """Well within the time limit of tasks (CELERY_TASK_SOFT_TIME_LIMIT): another round goes on where this one ends."""
 
-LOOK_AGAIN_AFTER = timedelta(minutes=2)
-"""How soon a round follows one that left something behind, until the next one by the schedule."""
+AT_LEAST = timedelta(seconds=10)
+"""Between a round and one that follows it for the sake of what had to wait, as for the end of quiet hours."""
 
 
 @shared_task(bind=True, title="Dispatch notifications")
@@ -21,7 +21,7 @@ def dispatch_notifications(self: "Task[[], dict[str, Any]]") -> dict[str, Any]:
     """Send the reminders that are due, or would be late by the next round.
 
     The scheduler says in the message's header `next_run_at` when that will be; without it half an hour is assumed. What
-    could not be sent is tried again until then, and by the next round after it.
+    could not be sent yet, or may not be, is sent by another round as soon as it may.
     """
     told = (self.request.headers or {}).get("next_run_at")
     next_round_at = datetime.fromisoformat(told) if told else timezone.now() + UNTIL_THE_NEXT_ROUND
@@ -29,10 +29,11 @@ def dispatch_notifications(self: "Task[[], dict[str, Any]]") -> dict[str, Any]:
     for error in report.errors:
         logger.warning("A message did not leave: %s", error)
     headers = {"next_run_at": next_round_at.isoformat()}
+    soonest = timezone.now() + AT_LEAST
     if report.unfinished:
         self.apply_async(headers=headers)
-    elif report.total("postponed") and timezone.now() + LOOK_AGAIN_AFTER < next_round_at:
-        self.apply_async(countdown=LOOK_AGAIN_AFTER.total_seconds(), headers=headers)
+    elif report.next_at and max(report.next_at, soonest) < next_round_at:
+        self.apply_async(eta=max(report.next_at, soonest), headers=headers)
     return report.as_dict()
 
 

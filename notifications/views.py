@@ -7,6 +7,7 @@ from allauth.account.models import EmailAddress
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
+from django.db.models import F, Func, Value
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -15,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from contests.models import Contest, Platform
 from notifications.forms import PreferenceForm, lead_in_words
-from notifications.messages import unsubscribing_channel
+from notifications.messages import unsubscribing
 from notifications.models import Channel, Preference
 
 LOOKED_THROUGH = 500
@@ -84,17 +85,17 @@ def enable_channel(request: HttpRequest, channel: int) -> HttpResponse:
 @csrf_exempt
 @require_http_methods(["GET", "HEAD", "POST"])
 def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
-    """Turn a channel's reminders off, on a POST.
+    """End what a channel is sent for one purpose, on a POST.
 
     The mail provider's one click is a POST from elsewhere (RFC 8058): the token is the proof, there is no other. A GET
     changes nothing, because link scanners follow every link in a mail.
     """
-    channel = unsubscribing_channel(token)
-    if channel is None:
+    named = unsubscribing(token)
+    if named is None:
         return render(request, "notifications/unsubscribe_unknown.html", status=404)
+    channel, purpose = named
+    context = {"purpose": purpose.label}
     if request.method != "POST":
-        return render(request, "notifications/unsubscribe.html")
-    Channel.objects.filter(pk=channel, disabled_at=None).update(
-        disabled_at=timezone.now(), disabled_reason="You turned reminders off with the link in a mail."
-    )
-    return render(request, "notifications/unsubscribed.html")
+        return render(request, "notifications/unsubscribe.html", context)
+    Channel.objects.filter(pk=channel).update(purposes=Func(F("purposes"), Value(purpose), function="array_remove"))
+    return render(request, "notifications/unsubscribed.html", context)

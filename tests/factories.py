@@ -84,6 +84,7 @@ class _NotificationFactory(factory.django.DjangoModelFactory):
     lead_minutes = 60
     starts_at = factory.SelfAttribute("contest.starts_at")
     due_at = factory.LazyFunction(timezone.now)
+    expires_at = factory.SelfAttribute("starts_at")
     created_at = factory.LazyFunction(timezone.now)
     available_at = factory.LazyFunction(timezone.now)
 

@@ -8,7 +8,9 @@ from django.utils import timezone
 from contests.models import Contest
 from contests.platforms import PLATFORMS
 from notifications.models import Channel, Notification, Preference
-from notifications.planning import plan, settle
+from notifications.planning import plan
+from notifications.scope import Scope
+from notifications.settling import settle
 from tests.benchmarks.__main__ import measure, say
 from tests.factories import ContestFactory, make_members
 

@@ -165,7 +165,7 @@ def test_the_channel_follows_a_changed_address_and_says_nothing_twice(client: Cl
     alice = MemberFactory()
     client.force_login(alice)
     ContestFactory(starts_at=timezone.now() + timedelta(minutes=30))
-    assert plan(timezone.now(), timezone.now()) == 2
+    assert plan(timezone.now(), timezone.now()).new == 2
     Notification.objects.filter(lead_minutes=1440).update(status="sent")
     Channel.objects.filter(user=alice).update(last_error="Mailbox full.", last_error_at=timezone.now())
 
@@ -174,7 +174,7 @@ def test_the_channel_follows_a_changed_address_and_says_nothing_twice(client: Cl
     assert addresses(alice) == ["new@example.org"]
     channel = alice.channels.get()
     assert (channel.last_error, channel.last_error_at, channel.last_sent_at) == ("", None, None)
-    assert plan(timezone.now(), timezone.now()) == 0
+    assert plan(timezone.now(), timezone.now()).new == 0
     told = Notification.objects.order_by("lead_minutes").values_list("channel__address", "lead_minutes", "status")
     assert list(told) == [("new@example.org", 60, "pending"), ("new@example.org", 1440, "sent")]
 
@@ -256,6 +256,7 @@ def test_verifying_costs_the_same_whatever_was_sent_before() -> None:
                 lead_minutes=number,
                 starts_at=timezone.now(),
                 due_at=timezone.now(),
+                expires_at=timezone.now(),
                 created_at=timezone.now(),
                 available_at=timezone.now(),
             )

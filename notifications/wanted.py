@@ -1,0 +1,59 @@
+"""What makes it right to tell somebody of something, as conditions of SQL: written once, for planning it, for looking
+again before it is sent, and for showing members and staff why.
+
+They speak of the tables `member` (auth_user), `preference`, `channel`, `contest` and, outer joined, `choice`.
+"""
+
+REACHABLE = """
+        member.is_active
+    AND preference.active
+    AND NOT preference.paused
+    AND channel.verified_at IS NOT NULL
+    AND channel.disabled_at IS NULL
+"""
+
+INTERESTING = """
+    choice.wish IS DISTINCT FROM 'mute'
+    AND (
+        choice.wish = 'follow'
+        OR contest.platform_id = ANY (preference.platforms)
+            AND (preference.trainings OR NOT contest.is_training)
+            AND (preference.unrated OR contest.is_rated IS NOT FALSE)
+            AND (preference.longest_contest IS NULL OR contest.duration <= preference.longest_contest)
+            AND (
+                cardinality(preference.excluded_words) = 0
+                OR NOT EXISTS (
+                    SELECT
+                    FROM unnest(preference.excluded_words) AS excluded (word)
+                    WHERE strpos(lower(contest.name), excluded.word) > 0
+                )
+            )
+    )
+"""
+
+CHOICE = """
+LEFT JOIN notifications_contestchoice choice ON choice.user_id = preference.user_id AND choice.contest_id = contest.id
+"""
+
+# When what is due at `moment` comes, by the member's quiet hours.
+DUE = """
+CASE
+    WHEN preference.quiet_from IS NULL THEN {moment}
+    ELSE notifications_due(
+        {moment}, contest.starts_at,
+        preference.time_zone, preference.quiet_from, preference.quiet_until, preference.quiet_choice
+    )
+END
+"""
+
+# From when on something may be sent: now, or when the quiet hours are over.
+FREE_AT = """
+CASE
+    WHEN preference.quiet_from IS NULL THEN %(now)s
+    ELSE coalesce(
+        notifications_quiet_end(%(now)s, preference.time_zone, preference.quiet_from, preference.quiet_until), %(now)s
+    )
+END
+"""
+
+QUIET = "It would have come in quiet hours, and the contest begins before they are over."
