@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection
 from datetime import datetime
+
 from django.db import connection
 
 from notifications.scope import Scope
@@ -12,8 +13,8 @@ _AHEAD = """
 CASE preference.digest WHEN 'weekly' THEN interval '7 days' ELSE interval '1 day' END
 """
 
-# One that could not be sent for twelve hours is worth nothing any more, and who chose a digest just now does not get the
-# one of this morning.
+# One that could not be sent for twelve hours is worth nothing any more, and who chose a digest just now does not get
+# the one of this morning.
 _ADD = f"""
 INSERT INTO notifications_notification (
     channel_id, contest_name, kind, lead_minutes, starts_at, due_at, expires_at,

@@ -4,10 +4,8 @@ A plan looks at what is new: the contests and members that changed since the las
 (`Replan`), and what has come within reach since (`Horizon`). So one with nothing new costs next to nothing.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from django.db import IntegrityError, connection, transaction
 

@@ -1,6 +1,7 @@
 """Planning reminders: one statement over contests × preferences × leads × channels."""
 
 from datetime import datetime, timedelta
+
 from django.db import connection
 
 from notifications.models import LONGEST_LEAD
