@@ -1,0 +1,129 @@
+"""What will be told, to whom and when, or why not: by the same conditions by which it is planned."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+from notifications.models import Status
+from notifications.wanted import CHOICE, DUE, FREE_AT, QUIET, UNINTERESTING, UNREACHABLE
+
+
+@dataclass(frozen=True, slots=True)
+class Reminder:
+    """One reminder that a member will get, got, or will not get.
+
+    `channel` and `lead_minutes` are None where there is a `reason` that concerns them all. `at` is when it comes at the
+    latest: at the next round where that is over already. `status` is that of the notification, once there is one.
+    """
+
+    user: int
+    username: str
+    contest: int
+    contest_name: str
+    platform: str
+    starts_at: datetime
+    channel: int | None
+    channel_kind: str | None
+    channel_name: str | None
+    lead_minutes: int | None
+    at: datetime | None
+    reason: str
+    status: str | None
+    sent_at: datetime | None
+
+    @property
+    def comes(self) -> bool:
+        """Whether it is still to be sent."""
+        return not self.reason and self.status in (None, Status.PENDING, Status.SENDING)
+
+
+_RAW = "contest.starts_at - make_interval(mins => lead.minutes)"
+
+_OUTLOOK = f"""
+SELECT
+    member.id, member.username, contest.id, contest.name, contest.platform_id, contest.starts_at,
+    channel.id, channel.kind, coalesce(nullif(channel.label, ''), channel.address), lead.minutes,
+    CASE WHEN why_not.reason = '' THEN coming.at END,
+    CASE
+        WHEN why_not.reason <> '' THEN why_not.reason
+        WHEN notification.status IN ('skipped', 'failed', 'expired') THEN notification.error
+        WHEN notification.id IS NULL AND coming.at >= contest.starts_at THEN %(quiet)s
+        ELSE ''
+    END,
+    notification.status, notification.sent_at
+FROM notifications_preference preference
+JOIN auth_user member ON member.id = preference.user_id
+JOIN contests_contest contest ON contest.starts_at > %(now)s AND {{contests}}
+{CHOICE}
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN contest.cancelled_at IS NOT NULL THEN 'It was cancelled.' ELSE {UNINTERESTING} END
+) AS unwanted (reason)
+LEFT JOIN notifications_channel channel ON channel.user_id = preference.user_id AND unwanted.reason = ''
+CROSS JOIN LATERAL (
+    SELECT CASE
+        WHEN unwanted.reason <> '' THEN unwanted.reason
+        WHEN ({UNREACHABLE}) <> '' THEN {UNREACHABLE}
+        WHEN 'reminders' <> ALL (channel.purposes) THEN 'You want no reminders on this channel.'
+        ELSE ''
+    END
+) AS why_not (reason)
+LEFT JOIN LATERAL unnest(preference.lead_minutes) AS lead (minutes) ON why_not.reason = ''
+CROSS JOIN LATERAL (SELECT {DUE.format(moment=_RAW)}) AS due (at)
+CROSS JOIN LATERAL (SELECT CASE WHEN due.at > %(now)s THEN due.at ELSE {FREE_AT} END) AS coming (at)
+LEFT JOIN notifications_notification notification
+    ON notification.channel_id = channel.id
+    AND notification.contest_id = contest.id
+    AND notification.kind = 'reminder'
+    AND notification.lead_minutes = lead.minutes
+    AND notification.starts_at = contest.starts_at
+WHERE {{members}}
+ORDER BY {{order}}
+LIMIT %(most)s
+"""
+
+
+def of_member(user: int, now: datetime, most: int = 1000) -> Sequence[Reminder]:
+    """Of each upcoming contest, the first ones first: a row for every channel and lead, or one with the reason why not.
+
+    Empty for who has no preference, as an account that was never completed.
+    """
+    return _rows(
+        contests="true",
+        members="preference.user_id = %(user)s",
+        order="contest.starts_at, contest.id, channel.kind, channel.id, lead.minutes DESC",
+        user=user,
+        now=now,
+        most=most,
+    )
+
+
+def of_contest(contest: int, now: datetime, *, search: str = "", after: int = 0, most: int = 100) -> Sequence[Reminder]:
+    """Who would be told of an upcoming contest, by account from `after` on; `search` in user names and addresses."""
+    return _rows(
+        contests="contest.id = %(contest)s",
+        members="""
+            preference.user_id > %(after)s
+            AND (%(search)s = '' OR strpos(lower(concat_ws(' ', member.username, member.email)), lower(%(search)s)) > 0)
+        """,
+        order="preference.user_id, channel.kind, channel.id, lead.minutes DESC",
+        contest=contest,
+        now=now,
+        search=search,
+        after=after,
+        most=most,
+    )
+
+
+def next_of_member(user: int, now: datetime) -> Reminder | None:
+    """The reminder that comes first."""
+    coming = [(each.at, each) for each in of_member(user, now) if each.comes and each.at]
+    return min(coming, key=lambda pair: pair[0])[1] if coming else None
+
+
+def _rows(*, contests: str, members: str, order: str, **values: Any) -> Sequence[Reminder]:
+    with connection.cursor() as cursor:
+        cursor.execute(_OUTLOOK.format(contests=contests, members=members, order=order), {**values, "quiet": QUIET})
+        return [Reminder(*row) for row in cursor.fetchall()]
