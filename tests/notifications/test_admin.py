@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from contests.models import Platform
-from notifications.admin import PreferenceAdmin
+from notifications.admin.preferences import PreferenceAdmin
 from notifications.models import Channel, Notification, Preference, Status
 from tests.admin import Page, staff_with
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory, StaffFactory
