@@ -122,6 +122,16 @@ def tasks() -> "Mapping[str, Task[..., Any]]":
     return current_app.tasks
 
 
+def is_known(task: str, queue: str | None) -> bool:
+    """Whether somebody may run it: one of our workers, or those of a queue of its own, who may know other tasks."""
+    return task in tasks() or bool(queue)
+
+
+def require_known(task: str, queue: str | None) -> None:
+    if not is_known(task, queue):
+        raise ValidationError(f"There is no job called “{task}”.")
+
+
 @cache
 def jobs() -> Mapping[str, Job]:
     """The jobs by name, sorted by title. Raises TypeError for a task that cannot be declared as it is."""

@@ -20,7 +20,7 @@ from kombu.exceptions import EncodeError
 from kombu.utils.json import dumps, loads
 
 from scheduler.app import App
-from scheduler.jobs import CELERYS_HEADERS, parsed, tasks, validate_headers
+from scheduler.jobs import CELERYS_HEADERS, parsed, require_known, tasks, validate_headers
 from scheduler.models import WAITING, Event, Overlap, Pause, Priority, Run, RunEvent, Schedule, Status, Trigger
 from scheduler.publishing import publish, send
 
@@ -172,11 +172,12 @@ def run_now(schedule: Schedule, trigger: Trigger, actor: str) -> Run:
 
 
 def taken_over(schedule: Schedule, now: datetime, next_run_at: datetime | None = None) -> dict[str, Any]:
-    """What a run has from its schedule, field by field. Raises ValidationError where the row says what no job takes.
+    """What a run has from its schedule, field by field. Raises ValidationError where no worker could read that.
 
     Its message tells the job in the header `next_run_at` when the schedule comes next.
     """
     task = schedule.periodic_task
+    require_known(task.task, task.queue)
     headers = {**validate_headers(task.headers), "periodic_task_name": task.name}
     if next_run_at is not None:
         headers["next_run_at"] = next_run_at.isoformat()

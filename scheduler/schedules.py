@@ -12,7 +12,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, PeriodicTasks
 
 from scheduler import cron
-from scheduler.jobs import jobs, parsed, tasks, validate_headers
+from scheduler.jobs import jobs, parsed, require_known, validate_headers
 from scheduler.models import Event, Pause, Priority, Run, RunEvent, Schedule, Status
 from scheduler.tick import BATCH, follow_edits, sentence
 from scheduler.timing import cron_expression, next_occurrence, timing_of
@@ -247,8 +247,7 @@ def require_runnable(task: PeriodicTask) -> None:
     """Refuse, with a sentence, what no worker could run, whenever it came. Raises ValidationError."""
     validate_headers(task.headers or "")
     args, kwargs = parsed(task.args, list), parsed(task.kwargs, dict)
-    if task.task not in tasks() and not task.queue:  # workers elsewhere may know it
-        raise ValidationError(f"There is no job called “{task.task}”.")
+    require_known(task.task, task.queue)
     if job := jobs().get(task.task):
         job.validate(args, kwargs)
 

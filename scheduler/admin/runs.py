@@ -35,7 +35,7 @@ from scheduler.admin.filters import (
 )
 from scheduler.admin.run_page import COLOURS, duration_of, instant, wait_of
 from scheduler.heartbeat import GRACE
-from scheduler.jobs import tasks
+from scheduler.jobs import is_known
 from scheduler.models import UNFINISHED, Run, RunQuerySet, Trigger
 
 MOST_AT_ONCE = 10_000
@@ -248,9 +248,9 @@ def _keys(runs: "QuerySet[Run]") -> list[UUID]:
 
 
 def _that_can_run(keys: list[UUID]) -> list[Run]:
-    """Without those of jobs that no worker knows any more; a queue of its own may have workers of its own."""
+    """Without those of jobs that no worker knows any more."""
     runs = Run.objects.filter(pk__in=keys).defer("result", "error", "traceback").order_by("created_at")
-    return [run for run in runs if run.task in tasks() or "queue" in ledger.decoded(run.options)]
+    return [run for run in runs if is_known(run.task, ledger.decoded(run.options).get("queue"))]
 
 
 def _runs(number: int) -> str:

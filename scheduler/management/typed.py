@@ -7,12 +7,11 @@ from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from uuid import UUID
 
-from celery import current_app
 from django.core.management.base import CommandError
 from django.utils.dateparse import parse_datetime
 from django_celery_beat.models import PeriodicTask
 
-from scheduler.jobs import jobs
+from scheduler.jobs import jobs, tasks
 from scheduler.models import Run, Schedule
 
 USAGE = 2
@@ -41,8 +40,7 @@ def find_schedule(name: str) -> Schedule | None:
 
 def job_named(name: str) -> str:
     """The name of a task by its end, such as sync_contests. Raises CommandError where there is none, or several."""
-    current_app.loader.import_default_modules()
-    return one_of([task for task in current_app.tasks if not task.startswith("celery.")], name)
+    return one_of([task for task in tasks() if not task.startswith("celery.")], name)
 
 
 def one_of(tasks: Collection[str], name: str) -> str:
@@ -58,7 +56,6 @@ def one_of(tasks: Collection[str], name: str) -> str:
 
 def schedule_or_job(name: str) -> Schedule | str:
     """A schedule, or the task of a job that staff may run. Raises CommandError with similar names."""
-    current_app.loader.import_default_modules()
     if schedule := find_schedule(name):
         return schedule
     if not any(f".{task}".endswith(f".{name}") for task in jobs()):

@@ -6,13 +6,12 @@ from time import monotonic, sleep
 from typing import Any
 from uuid import UUID
 
-from celery import current_app
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.utils import timezone
 
 from config.management.command import OperatorCommand
-from scheduler.jobs import jobs, parsed
+from scheduler.jobs import jobs, parsed, tasks
 from scheduler.ledger import acting, run_now
 from scheduler.management import shown
 from scheduler.management.typed import USAGE, schedule_or_job
@@ -79,17 +78,15 @@ class Command(OperatorCommand):
         return dict(shown.as_dict(run)), _problems(run, options["timeout"])
 
     def _ask(self, what: Schedule | str, given: Sequence[tuple[str, Any]], kwargs: str) -> UUID:
-        """Raises ValidationError where the job does not take its arguments."""
+        """Raises ValidationError where there is no such job, or it does not take its arguments."""
         if isinstance(what, Schedule):
             if given or kwargs:
                 raise ValidationError(f"“{what}” is a schedule and has its arguments: name the job to give others.")
-            if what.periodic_task.task not in current_app.tasks and not what.periodic_task.queue:
-                raise ValidationError(f"“{what}” cannot run: there is no job called “{what.periodic_task.task}”.")
             return run_now(what, Trigger.COMMAND, self.actor).pk
         arguments = {**parsed(kwargs, dict), **dict(given)}
         jobs()[what].validate([], arguments)
         with acting(Trigger.COMMAND, self.actor):
-            return UUID(current_app.tasks[what].apply_async(kwargs=arguments).id)
+            return UUID(tasks()[what].apply_async(kwargs=arguments).id)
 
     def _wait(self, pk: UUID, timeout: float | None) -> Run:
         """The run when it is over, or as it is when time is."""
