@@ -9,7 +9,6 @@ from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.db.models import Exists, F
 
-from scheduler.jobs import tasks
 from scheduler.ledger import taken_over
 from scheduler.models import UNFINISHED, Event, Missed, Overlap, Pause, Run, RunEvent, Schedule, Status, Trigger
 from scheduler.timing import Timing, next_occurrence, timing_of
@@ -77,7 +76,7 @@ def _next_run(
     try:
         edited_at = schedule.stale_since or schedule.anchor_at
         timing = timing_of(schedule.periodic_task, schedule.seconds, schedule.anchor_at)
-        _values(schedule, timing, edited_at)
+        taken_over(schedule, edited_at)
         coming = (occurrence for occurrence in timing.after(edited_at) if (schedule.pk, occurrence) not in recorded)
         return next(coming, None), ""
     except Exception as error:
@@ -121,8 +120,10 @@ def fire(now: datetime, actor: str, *, latest_first: bool = False) -> int:
     for schedule in schedules:
         try:
             timing = timing_of(schedule.periodic_task, schedule.seconds, schedule.anchor_at)
-            schedule_runs = _runs(schedule, timing, now, actor, occupied=_occupied(schedule, waiting, busy))
-            schedule.next_run_at = None if _is_over(schedule, schedule_runs) else next_occurrence(timing, now)
+            coming = next_occurrence(timing, now)
+            came = occurrences(schedule, timing, now, _occupied(schedule, waiting, busy))
+            schedule_runs = _runs(taken_over(schedule, now, coming), came, now, actor)
+            schedule.next_run_at = None if _is_over(schedule, schedule_runs) else coming
             runs += schedule_runs
         except Exception as error:
             schedule.next_run_at, schedule.error = None, sentence(error)
@@ -156,9 +157,8 @@ def _is_over(schedule: Schedule, runs: Sequence[Run]) -> bool:
     return schedule.periodic_task.one_off and any(run.status != Status.SKIPPED for run in runs)
 
 
-def _runs(schedule: Schedule, timing: Timing, now: datetime, actor: str, *, occupied: str) -> list[Run]:
+def _runs(values: dict[str, Any], came: Sequence[Occurrence], now: datetime, actor: str) -> list[Run]:
     """The runs of the occurrences that came, those that are skipped among them."""
-    values = _values(schedule, timing, now)
     return [
         Run(
             **values,
@@ -171,7 +171,7 @@ def _runs(schedule: Schedule, timing: Timing, now: datetime, actor: str, *, occu
             finished_at=now if occurrence.skipped else None,
             error=occurrence.skipped,
         )
-        for occurrence in occurrences(schedule, timing, now, occupied)
+        for occurrence in came
     ]
 
 
@@ -217,13 +217,6 @@ def occurrences(schedule: Schedule, timing: Timing, now: datetime, occupied: str
 def _skip(missed: Sequence[Occurrence], reason: str) -> None:
     for occurrence in missed:
         occurrence.skipped = occurrence.skipped or reason
-
-
-def _values(schedule: Schedule, timing: Timing, now: datetime) -> dict[str, Any]:
-    task = schedule.periodic_task
-    if task.task not in tasks() and not task.queue:
-        raise ValueError(f"There is no job called “{task.task}”.")
-    return taken_over(schedule, now, next_occurrence(timing, now))
 
 
 # --- Writing ---------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import islice, takewhile
+from itertools import takewhile
 from typing import Protocol
 
 from django_celery_beat.models import PeriodicTask
@@ -108,4 +108,4 @@ def cron_expression(crontab: "object", seconds: str = "") -> str:
 
 
 def next_occurrence(timing: Timing, after: datetime) -> datetime | None:
-    return next(iter(islice(timing.after(after), 1)), None)
+    return next(timing.after(after), None)
