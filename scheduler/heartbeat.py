@@ -30,15 +30,16 @@ INTERVAL = 2.0
 GRACE = 10.0
 """Seconds that a job has to end by itself once it is cancelled, and again once it is interrupted."""
 
-_BEAT = """
+_ALIVE = """
 UPDATE scheduler_run run
 SET heartbeat_at = clock_timestamp()
 FROM unnest(%(ids)s::uuid[], %(attempts)s::int[]) AS alive(id, attempt)
 WHERE run.id = alive.id
     AND run.attempt = alive.attempt
     AND run.status = 'running'
-RETURNING run.id, run.cancel_requested_at IS NOT NULL
 """
+
+_BEAT = f"{_ALIVE} RETURNING run.id, run.cancel_requested_at IS NOT NULL"
 
 
 @dataclass(slots=True, eq=False)
@@ -141,15 +142,7 @@ def _interrupt(beating: Beating) -> None:
 OVERDUE = timedelta(seconds=3 * INTERVAL)
 """A process that is silent for so long and still there computes something that lets no other thread run."""
 
-_SPEAK_FOR = """
-UPDATE scheduler_run run
-SET heartbeat_at = clock_timestamp()
-FROM unnest(%(ids)s::uuid[], %(attempts)s::int[]) AS alive(id, attempt)
-WHERE run.id = alive.id
-    AND run.attempt = alive.attempt
-    AND run.status = 'running'
-    AND run.heartbeat_at < clock_timestamp() - %(overdue)s
-"""
+_SPEAK_FOR = f"{_ALIVE} AND run.heartbeat_at < clock_timestamp() - %(overdue)s"
 
 
 @signals.worker_ready.connect
