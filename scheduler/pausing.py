@@ -2,17 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from scheduler.models import Pause, PauseQuerySet, Run, RunQuerySet, Schedule, paused_sql, stops_sql
-from scheduler.tick import ROWS, occurrences, sentence
+from scheduler.tick import LATE_AFTER, ROWS, occurrences, sentence
 from scheduler.timing import timing_of
-
-OVERDUE_AFTER = timedelta(minutes=1)
-"""A schedule that comes, or was edited, so long ago and was not looked at since tells that no beat runs."""
 
 MOST_LOOKED_AT = 1_000
 """Overdue schedules among which one is looked for that is not paused; counted runs and schedules behind a pause."""
@@ -134,6 +131,6 @@ def is_anything_overdue(now: datetime) -> bool:
     Where more than a thousand are late because they are paused, one behind them may be overlooked.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_OVERDUE, {"before": now - OVERDUE_AFTER, "now": now, "most": MOST_LOOKED_AT})
+        cursor.execute(_OVERDUE, {"before": now - LATE_AFTER, "now": now, "most": MOST_LOOKED_AT})
         (overdue,) = cursor.fetchone()
     return bool(overdue)

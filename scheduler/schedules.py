@@ -1,7 +1,7 @@
 """Schedules as staff know them: described, judged, saved, turned on and off, deleted. Their rows are PeriodicTasks."""
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -14,14 +14,8 @@ from django_celery_beat.models import ClockedSchedule, CrontabSchedule, Interval
 from scheduler import cron
 from scheduler.jobs import jobs, parsed, require_known, validate_headers
 from scheduler.models import Event, Pause, Priority, Run, RunEvent, Schedule, Status
-from scheduler.tick import BATCH, follow_edits, sentence
-from scheduler.timing import cron_expression, next_occurrence, timing_of
-
-FIELDS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
-"""Of a CrontabSchedule, in the order of a cron expression."""
-
-LATE_AFTER = timedelta(minutes=1)
-"""A schedule whose time is longer ago than this was not run when it should have been."""
+from scheduler.tick import BATCH, LATE_AFTER, follow_edits, sentence
+from scheduler.timing import CRONTAB_FIELDS, cron_expression, next_occurrence, timing_of
 
 WITH_ITS_TIMES = ("scheduling__owner", "crontab", "interval", "clocked", "solar")
 """What to select with PeriodicTasks that are described or judged."""
@@ -80,7 +74,7 @@ def unsaved_crontab(expression: str, zone: str) -> tuple[str, CrontabSchedule]:
     """
     cron.validate(expression)
     *seconds, minute, hour, day, month, weekday = cron.normalized(expression).split()
-    fields = dict(zip(FIELDS, (minute, hour, day, month, weekday), strict=True))
+    fields = dict(zip(CRONTAB_FIELDS, (minute, hour, day, month, weekday), strict=True))
     return "".join(seconds), CrontabSchedule(**fields, timezone=ZoneInfo(zone))
 
 

@@ -19,6 +19,9 @@ BATCH = 300
 ON_TIME = timedelta(seconds=60)
 """The latest occurrence is not missed before it is so late; an earlier one is, for the next has come."""
 
+LATE_AFTER = timedelta(minutes=1)
+"""A schedule that came, or was edited, longer ago, and that nobody paused, tells that no beat runs."""
+
 RECORDED_EACH = 1000
 """Of longer gaps the latest occurrences are recorded one by one, and those before them in one row."""
 

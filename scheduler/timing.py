@@ -10,6 +10,9 @@ from django_celery_beat.models import PeriodicTask
 
 from scheduler.cron import Cron
 
+CRONTAB_FIELDS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
+"""Of the row of a CrontabSchedule, in the order of a cron expression."""
+
 INSTANT = timedelta(microseconds=1)
 
 
@@ -103,8 +106,7 @@ def _timing_of(kind: str, task: PeriodicTask, seconds: str, anchor_at: datetime)
 
 def cron_expression(crontab: "object", seconds: str = "") -> str:
     """What a person would type for this row of CrontabSchedule, with the field for seconds first where there is one."""
-    fields = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
-    return " ".join([seconds, *(getattr(crontab, field) for field in fields)]).strip()
+    return " ".join([seconds, *(getattr(crontab, field) for field in CRONTAB_FIELDS)]).strip()
 
 
 def next_occurrence(timing: Timing, after: datetime) -> datetime | None:
