@@ -24,7 +24,7 @@ from contests.models import Contest, Platform
 from notifications.models import OPEN_STATUSES, Notification, Status
 from scheduler import schedules
 from scheduler.admin.filters import counted
-from scheduler.admin.schedules import LATE, link_to, outcome, state_label
+from scheduler.admin.labels import LATE, link_to, outcome, state_label
 from scheduler.models import Status as RunStatus
 
 COUNTED_BACK = timedelta(hours=24)

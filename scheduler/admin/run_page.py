@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 
 from config.admin import NOTHING
 from scheduler.admin.filters import title_of
+from scheduler.admin.labels import COLOURS
 from scheduler.admin.sparkline import duration
 from scheduler.models import UNFINISHED, WAITING, Event, Run, RunEvent, Status, Trigger
 
@@ -25,17 +26,6 @@ SHOWN = 5_000
 
 EVENTS_SHOWN = 100
 CHILDREN_SHOWN = 10
-
-COLOURS = {
-    Status.QUEUED: "info",
-    Status.RUNNING: "primary",
-    Status.RETRYING: "warning",
-    Status.SUCCEEDED: "success",
-    Status.FAILED: "danger",
-    Status.CANCELLED: "default",
-    Status.SKIPPED: "default",
-    Status.LOST: "danger",
-}
 
 WHOLE = ("args", "kwargs", "options", "result", "error", "traceback")
 """Columns that are to be had as plain text."""

@@ -33,7 +33,8 @@ from scheduler.admin.filters import (
     known_tasks,
     title_of,
 )
-from scheduler.admin.run_page import COLOURS, duration_of, instant, wait_of
+from scheduler.admin.labels import COLOURS
+from scheduler.admin.run_page import duration_of, instant, wait_of
 from scheduler.heartbeat import GRACE
 from scheduler.jobs import is_known
 from scheduler.models import UNFINISHED, Run, RunQuerySet, Trigger

@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 from django import forms
 from django.apps import apps
 from django.contrib import admin, messages
-from django.contrib.admin import SimpleListFilter
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
@@ -24,7 +23,6 @@ from django.utils.decorators import method_decorator
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
-from django.utils.timesince import timesince, timeuntil
 from django.views.decorators.http import require_POST
 from django_celery_beat import models as beat
 from unfold.admin import ModelAdmin
@@ -35,10 +33,12 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from config.admin import NOTHING, CountedSoFar, EndlessListMixin, moment
 from scheduler import ledger, schedules
 from scheduler.admin.how_long import HowLong
+from scheduler.admin.labels import LATE, coming, outcome, state_label
+from scheduler.admin.schedule_filters import JobFilter, OwnerFilter, StateFilter
 from scheduler.admin.schedule_form import TIMING_FIELDS, ScheduleForm, TimingForm, timing_as_typed
-from scheduler.admin.sparkline import MOST, duration, sparkline
+from scheduler.admin.sparkline import MOST, sparkline
 from scheduler.jobs import jobs
-from scheduler.models import Pause, Run, Status, Trigger
+from scheduler.models import Pause, Run, Trigger
 from scheduler.schedules import State
 from scheduler.tick import sentence
 from scheduler.timing import Timing, timing_of
@@ -60,77 +60,11 @@ beat.PeriodicTask._meta.verbose_name = "schedule"
 beat.PeriodicTask._meta.verbose_name_plural = "schedules"
 beat.PeriodicTask.__str__ = lambda schedule: schedule.name
 
-STATES = {
-    State.ON: "success",
-    State.OFF: "default",
-    State.PAUSED: "info",
-    State.LATE: "warning",
-    State.BROKEN: "danger",
-    State.ENDED: "default",
-}
-"""The colours of a schedule's states."""
-
-OUTCOMES = {
-    Status.SUCCEEDED: "success",
-    Status.FAILED: "danger",
-    Status.LOST: "danger",
-    Status.RETRYING: "warning",
-    Status.RUNNING: "info",
-    Status.QUEUED: "info",
-    Status.CANCELLED: "default",
-    Status.SKIPPED: "default",
-}
-"""And those of how a run went."""
-
-LATE = "Its time has come and gone: is the scheduler running (manage.py up, or celery -A config beat)?"
 RUNS_SHOWN = 5
 MOST_AT_ONCE = 100
 """Schedules that are run, paused or copied by one click: each of them takes statements of its own."""
 
 LIST = "admin:django_celery_beat_periodictask_changelist"
-
-
-def label(text: str, colour: str) -> SafeString:
-    return render_to_string("unfold/helpers/label.html", {"text": text, "type": colour})
-
-
-def link_to(schedule: beat.PeriodicTask) -> SafeString:
-    url = reverse("admin:django_celery_beat_periodictask_change", args=[schedule.pk])
-    return format_html('<a class="text-link" href="{}">{}</a>', url, schedule.name)
-
-
-def state_label(state: State) -> SafeString:
-    return label(state.value, STATES[state])
-
-
-def coming(at: datetime | None, now: datetime) -> str:
-    """How far away the next run is: “in 3 hours”."""
-    if at is None:
-        return NOTHING
-    if at < now:
-        return f"{_roughly(timesince(at, now, depth=1))} ago"
-    return f"in {_roughly(timeuntil(at, now, depth=1))}"
-
-
-def outcome(runs: Iterable[Run], now: datetime) -> SafeString | str:
-    """How the newest run went that was not skipped, how long it took and when; with a link to it."""
-    run = next((run for run in runs if run.status != Status.SKIPPED), None)
-    if run is None:
-        return NOTHING
-    took = "" if run.seconds is None else duration(run.seconds)
-    return format_html(
-        '<a href="{}" title="{}">{}</a> {} <span class="aside">{} ago</span>',
-        reverse("admin:scheduler_run_change", args=[run.pk]),
-        run.error,
-        label(run.get_status_display(), OUTCOMES[Status(run.status)]),
-        took,
-        _roughly(timesince(run.finished_at or run.created_at, now, depth=1)),
-    )
-
-
-def _roughly(length: str) -> str:
-    length = length.replace("\xa0", " ")
-    return "less than a minute" if length == "0 minutes" else length
 
 
 class SchedulesList(CountedSoFar):
@@ -149,53 +83,6 @@ class SchedulesList(CountedSoFar):
             schedule.latest_runs = runs[schedule.pk]
             if self.model_admin.has_change_permission(request):
                 schedule.list_query = request.GET.urlencode()
-
-
-# --- Filters ---------------------------------------------------------------------------------------------------------
-
-
-class StateFilter(SimpleListFilter):
-    title = "state"
-    parameter_name = "state"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("failing", "failing"), *((state.value, state.value) for state in State)]
-
-    def queryset(self, request: HttpRequest, queryset: "QuerySet[beat.PeriodicTask]") -> Any:
-        chosen = self.value()
-        if chosen == "failing":
-            return schedules.failing(queryset)
-        known = chosen in [state.value for state in State]
-        return schedules.in_state(queryset, State(str(chosen)), timezone.now()) if known else queryset
-
-
-class JobFilter(SimpleListFilter):
-    title = "job"
-    parameter_name = "job"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [*((job.name, job.title) for job in jobs().values()), ("other", "no job that may be scheduled")]
-
-    def queryset(self, request: HttpRequest, queryset: "QuerySet[beat.PeriodicTask]") -> Any:
-        if self.value() == "other":
-            return queryset.exclude(task__in=jobs())
-        return queryset.filter(task=self.value()) if self.value() else queryset
-
-
-class OwnerFilter(SimpleListFilter):
-    title = "owner"
-    parameter_name = "owner"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("me", "mine"), ("nobody", "nobody's")]
-
-    def queryset(self, request: HttpRequest, queryset: "QuerySet[beat.PeriodicTask]") -> Any:
-        match self.value():
-            case "me":
-                return queryset.filter(scheduling__owner=request.user)
-            case "nobody":
-                return queryset.filter(scheduling__owner=None)
-        return queryset
 
 
 # --- Pausing ---------------------------------------------------------------------------------------------------------
