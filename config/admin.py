@@ -130,9 +130,12 @@ class DaysFilter(RangeDateFilter):
 
 def enqueue(request: HttpRequest, job: "Signature[Any]", what: str) -> None:
     """Ask for a run of a job, and tell the member of staff where it can be watched."""
-    run = reverse("admin:scheduler_run_change", args=[job.delay().id])
-    watch = '<a class="text-link" href="{}">Watch it run.</a>' if request.user.has_perm("scheduler.view_run") else ""
-    messages.success(request, format_html("{} was asked for. " + watch, what, run))
+    run = job.delay()
+    said = f"{what} was asked for."
+    if request.user.has_perm("scheduler.view_run"):
+        url = reverse("admin:scheduler_run_change", args=[run.id])
+        said = format_html('{} <a class="text-link" href="{}">Watch it run.</a>', said, url)
+    messages.success(request, said)
 
 
 class PicksFromMany(admin.ModelAdmin):  # type: ignore[type-arg]  # generic for the checker alone

@@ -166,7 +166,7 @@ def test_sync_now_asks_for_a_run_of_the_chosen_platforms_and_shows_where_to_watc
 def test_who_may_not_see_runs_gets_no_link_to_one(client: Client) -> None:
     client.force_login(staff_with("view_platform", "change_platform"))
     page = act(client, PLATFORMS, "sync_now", "codeforces")
-    assert page.messages == ["A sync of codeforces was asked for. "]
+    assert page.messages == ["A sync of codeforces was asked for."]
 
 
 def test_save_and_sync_now_does_both(staff: Client) -> None:
