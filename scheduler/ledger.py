@@ -17,7 +17,7 @@ from celery.result import AsyncResult
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 from kombu.exceptions import EncodeError
-from kombu.utils.json import dumps, loads
+from kombu.utils.json import dumps
 
 from scheduler.app import App
 from scheduler.jobs import CELERYS_HEADERS, parsed, require_known, tasks, validate_headers
@@ -203,13 +203,8 @@ def taken_over(schedule: Schedule, now: datetime, next_run_at: datetime | None =
     }
 
 
-def repeat(run: Run, actor: str) -> Run:
-    """Ask again for a run that is over: a new one, with a fresh set of attempts."""
-    (again,) = repeat_all([run], actor)
-    return again
-
-
 def repeat_all(runs: Collection[Run], actor: str) -> list[Run]:
+    """Ask again for runs that are over: new ones, with a fresh set of attempts each."""
     now = timezone.now()
     what = ("schedule_id", "name", "task", "args", "kwargs", "options", "priority")
     limits = ("max_attempts", "retry_backoff", "retry_backoff_max", "time_limit", "exclusive")
@@ -313,8 +308,3 @@ def _audit_pause(paused: Pause, kind: Event, actor: str, at: datetime, message: 
         message=message,
         changes={"until": [None, until]} if until else {},
     )
-
-
-def decoded(text: str) -> Any:
-    """Arguments, options or a result as they were before they became a row's text."""
-    return loads(text)

@@ -17,6 +17,7 @@ from django.utils.text import Truncator
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 from django_celery_beat.models import PeriodicTask
+from kombu.utils.json import loads
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
@@ -251,7 +252,7 @@ def _keys(runs: "QuerySet[Run]") -> list[UUID]:
 def _that_can_run(keys: list[UUID]) -> list[Run]:
     """Without those of jobs that no worker knows any more."""
     runs = Run.objects.filter(pk__in=keys).defer("result", "error", "traceback").order_by("created_at")
-    return [run for run in runs if is_known(run.task, ledger.decoded(run.options).get("queue"))]
+    return [run for run in runs if is_known(run.task, loads(run.options).get("queue"))]
 
 
 def _runs(number: int) -> str:

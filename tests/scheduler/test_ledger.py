@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 from kombu.exceptions import EncodeError
+from kombu.utils.json import loads
 
 from config.celery import app
 from scheduler import ledger
@@ -77,7 +78,7 @@ def test_whichever_way_celery_offers_a_run_is_a_row_and_then_a_message(
     run = Run.objects.get()
     assert str(run.pk) == result.id
     assert (run.status, run.trigger, run.priority, run.attempt) == (Status.QUEUED, Trigger.API, Priority.NORMAL, 1)
-    assert (ledger.decoded(run.args), ledger.decoded(run.kwargs)) == ([1], {"y": 2})
+    assert (loads(run.args), loads(run.kwargs)) == ([1], {"y": 2})
     (message,) = published(broker)
     assert message.headers["id"] == result.id
     assert message.headers["run_attempt"] == 1
@@ -198,7 +199,7 @@ def test_run_now_is_a_run_of_the_schedule_that_leaves_its_times_alone(
         run = ledger.run_now(schedule(), Trigger.ADMIN, "alice")
     run.refresh_from_db()
     assert (run.trigger, run.actor, run.occurrence, run.name) == (Trigger.ADMIN, "alice", None, "sync-contests")
-    assert ledger.decoded(run.kwargs) == {"platforms": ["codeforces"]}
+    assert loads(run.kwargs) == {"platforms": ["codeforces"]}
     assert ids(broker, Priority.CRITICAL) == [str(run.pk)]
     assert Schedule.objects.values().get(pk=schedule().pk) == before
     assert RunEvent.objects.get().kind == Event.RUN_REQUESTED
@@ -227,7 +228,7 @@ def test_a_run_that_is_over_is_repeated_as_a_new_one_with_fresh_attempts() -> No
     failed = ledger.run_now(schedule(), Trigger.ADMIN, "alice")
     Run.objects.filter(pk=failed.pk).update(status=Status.FAILED, attempt=3, failures=3, error="why")
     failed.refresh_from_db()
-    again = ledger.repeat(failed, "bob")
+    (again,) = ledger.repeat_all([failed], "bob")
     again.refresh_from_db()
     assert (again.trigger, again.actor, again.parent) == (Trigger.RETRY, "bob", failed.pk)
     assert (again.status, again.attempt, again.failures, again.error) == (Status.QUEUED, 1, 0, "")

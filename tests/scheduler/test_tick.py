@@ -11,6 +11,7 @@ from celery.schedules import crontab as celery_crontab
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
+from kombu.utils.json import loads
 
 from scheduler import ledger
 from scheduler.models import Event, Missed, Overlap, Pause, Run, RunEvent, Schedule, Status, Trigger
@@ -253,7 +254,7 @@ def test_an_occurrence_is_recorded_with_its_own_time_and_never_again() -> None:
     run = Run.objects.get()
     assert run.occurrence == at("12:01:00")
     assert (run.trigger, run.actor, run.status, run.priority) == (Trigger.SCHEDULE, "beat host:1", Status.QUEUED, 9)
-    headers = ledger.decoded(run.options)["headers"]
+    headers = loads(run.options)["headers"]
     assert headers == {
         "asked_by": "Bob",
         "periodic_task_name": schedule.periodic_task.name,
