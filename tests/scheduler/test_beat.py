@@ -26,20 +26,6 @@ DISPATCH = "notifications.tasks.dispatch_notifications"
 
 
 @pytest.fixture
-def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[kombu.Connection]:
-    """One in this process: what is published is really encoded, routed and read."""
-    with kombu.Connection("memory://localhost") as connection:
-
-        @contextmanager
-        def producer(*_: Any, **__: Any) -> Iterator[kombu.Producer]:
-            yield kombu.Producer(connection)
-
-        monkeypatch.setattr(app, "producer_or_acquire", producer)
-        connection.SimpleQueue(project.CELERY_TASK_DEFAULT_QUEUE).clear()  # which all tests of this process share
-        yield connection
-
-
-@pytest.fixture
 def scheduler(broker: kombu.Connection, monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Iterator[Scheduler]:
     # The test's transaction is on the connection that it would close.
     monkeypatch.setattr(beat, "close_old_connections", lambda: None)

@@ -3,8 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -35,19 +34,6 @@ SINCE_AN_HOUR = timedelta(hours=1)
 def _the_database_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """Asking whether it can be reached takes a connection each time."""
     monkeypatch.setattr(command, "require_database", lambda: None)
-
-
-@pytest.fixture
-def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[kombu.Connection]:
-    """One in this process."""
-    with kombu.Connection("memory://localhost") as memory:
-
-        @contextmanager
-        def producer(*_: Any, **__: Any) -> Iterator[kombu.Producer]:
-            yield kombu.Producer(memory)
-
-        monkeypatch.setattr(app, "producer_or_acquire", producer)
-        yield memory
 
 
 Say = Callable[..., str]

@@ -1,7 +1,5 @@
 """Whatever asks for a job, and however: one run, with its trigger and actor; and what people may do to runs."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -25,22 +23,7 @@ from scheduler.models import Event, Pause, Priority, Run, RunEvent, Schedule, St
 from scheduler.publishing import message_of, publish
 from tests.scheduler.sample_jobs import add, work
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[kombu.Connection]:
-    """One in this process: what is published is really encoded, routed and read."""
-    with kombu.Connection("memory://localhost") as connection:
-
-        @contextmanager
-        def producer(*_: Any, **__: Any) -> Iterator[kombu.Producer]:
-            yield kombu.Producer(connection)
-
-        monkeypatch.setattr(app, "producer_or_acquire", producer)
-        for route in project.RUN_ROUTING.values():  # which all tests of this process share
-            connection.SimpleQueue(route["queue"]).clear()
-        yield connection
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
 
 
 def published(broker: kombu.Connection, level: int = Priority.NORMAL) -> list[Any]:

@@ -12,31 +12,11 @@ from django.utils import timezone
 from config.celery import app
 from scheduler.models import Event, Run, RunEvent, Status
 from scheduler.publishing import LONGEST_TRUST, publish, take_back_lost
+from tests.scheduler.memory_broker import wipe
 from tests.scheduler.sample_jobs import add
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
 NOW = timezone.now()
-
-
-@pytest.fixture(autouse=True)
-def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[kombu.Connection]:
-    """One in this process, which really holds what is published."""
-    with kombu.Connection("memory://localhost") as connection:
-
-        @contextmanager
-        def producer(*_: Any, **__: Any) -> Iterator[kombu.Producer]:
-            yield kombu.Producer(connection)
-
-        monkeypatch.setattr(app, "producer_or_acquire", producer)
-        monkeypatch.setattr(app, "connection_for_write", lambda: kombu.Connection("memory://localhost"))
-        wipe(connection)
-        yield connection
-        wipe(connection)
-
-
-def wipe(broker: kombu.Connection) -> None:
-    for name in app.amqp.queues.consume_from:
-        broker.SimpleQueue(name).clear()
 
 
 def ask(number: int = 1) -> None:
