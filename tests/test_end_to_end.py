@@ -136,14 +136,21 @@ def test_two_dispatches_at_the_same_moment_send_each_mail_once(
     assert len(set(inbox.recipients)) == 150
 
 
-def test_a_dispatch_that_is_killed_loses_nothing_and_repeats_only_what_was_in_flight(
-    installation: Installation, world: World, inbox: Inbox
-) -> None:
+def dispatching(installation: Installation, inbox: Inbox) -> "subprocess.Popen[bytes]":
+    """A dispatch to 300 members that has sent some of its mails."""
     reset(installation)
     installation.python(members(300))
     installation.run("sync_contests")
-    victim = installation.start("python", "manage.py", "dispatch_notifications", EMAIL_URL=inbox.url)
+    inbox.delay = lambda address: 0.005
+    dispatch = installation.start("python", "manage.py", "dispatch_notifications", EMAIL_URL=inbox.url)
     eventually(lambda: len(inbox.mails) > 20, what="the sending of the first mails")
+    return dispatch
+
+
+def test_a_dispatch_that_is_killed_loses_nothing_and_repeats_only_what_was_in_flight(
+    installation: Installation, world: World, inbox: Inbox
+) -> None:
+    victim = dispatching(installation, inbox)
     victim.kill()
     victim.wait()
     before = len(inbox.mails)
@@ -163,12 +170,7 @@ def test_a_dispatch_goes_on_when_the_database_hangs_up_on_it(
     installation: Installation, world: World, inbox: Inbox
 ) -> None:
     """As at a restart: what was sent is recorded as soon as the database is back, and is not sent again."""
-    reset(installation)
-    installation.python(members(300))
-    installation.run("sync_contests")
-    inbox.delay = lambda address: 0.005
-    dispatch = installation.start("python", "manage.py", "dispatch_notifications", EMAIL_URL=inbox.url)
-    eventually(lambda: len(inbox.mails) > 20, what="the sending of the first mails")
+    dispatch = dispatching(installation, inbox)
     with psycopg.connect(
         host=str(installation.data_dir / "postgres"), user="postgres", dbname="codenotify"
     ) as database:
@@ -184,12 +186,7 @@ def test_a_dispatch_goes_on_when_the_database_hangs_up_on_it(
 def test_ctrl_c_ends_a_dispatch_at_once_and_what_left_does_not_leave_again(
     installation: Installation, world: World, inbox: Inbox
 ) -> None:
-    reset(installation)
-    installation.python(members(300))
-    installation.run("sync_contests")
-    inbox.delay = lambda address: 0.005
-    dispatch = installation.start("python", "manage.py", "dispatch_notifications", EMAIL_URL=inbox.url)
-    eventually(lambda: len(inbox.mails) > 20, what="the sending of the first mails")
+    dispatch = dispatching(installation, inbox)
     dispatch.send_signal(signal.SIGINT)
     assert dispatch.wait(10) == 130
     assert "Traceback" not in installation.log()
