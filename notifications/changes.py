@@ -32,7 +32,7 @@ INSERT INTO notifications_notification AS notification (
     created_at, status, attempts, available_at, error, detail
 )
 SELECT
-    channel.id, contest.id, contest.name, contest.kind, 0, contest.told_at, contest.was_at, %(now)s, contest.expires_at,
+    channel.id, contest.id, contest.name, contest.kind, 0, contest.told_at, known.start, %(now)s, contest.expires_at,
     %(now)s, CASE WHEN free.at < contest.expires_at THEN 'pending' ELSE 'skipped' END, 0, free.at,
     CASE WHEN free.at < contest.expires_at THEN '' ELSE %(quiet)s END, ''
 FROM changed contest
@@ -41,7 +41,21 @@ CROSS JOIN notifications_preference preference
 JOIN auth_user member ON member.id = preference.user_id
 JOIN notifications_channel channel ON channel.user_id = preference.user_id
 CROSS JOIN LATERAL (SELECT {FREE_AT}) AS free (at)
+-- Who was not told yet of an earlier move still knows the start before that.
+LEFT JOIN LATERAL (
+    SELECT earlier.was_at, earlier.status
+    FROM notifications_notification earlier
+    WHERE earlier.channel_id = channel.id
+        AND earlier.contest_id = contest.id
+        AND earlier.kind = 'moved'
+    ORDER BY earlier.created_at DESC
+    LIMIT 1
+) AS earlier ON contest.kind = 'moved'
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN earlier.status <> 'sent' THEN earlier.was_at ELSE contest.was_at END
+) AS known (start)
 WHERE 'changes' = ANY (channel.purposes)
+    AND known.start IS DISTINCT FROM contest.starts_at
     AND {REACHABLE}
     AND choice.wish IS DISTINCT FROM 'mute'
     AND (

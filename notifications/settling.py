@@ -10,6 +10,16 @@ _THOSE = {
     "left behind": "notification.status = 'sending' AND notification.available_at <= %(now)s",
     "of contests": "notification.contest_id = ANY (%(contests)s)",
     "of contests that are gone": "notification.contest_id IS NULL AND notification.expires_at > %(now)s",
+    "that may be sent, where hours are quiet": """
+        notification.status = 'pending'
+        AND notification.available_at <= %(now)s
+        AND EXISTS (
+            SELECT
+            FROM notifications_channel channel
+            JOIN notifications_preference preference ON preference.user_id = channel.user_id
+            WHERE channel.id = notification.channel_id AND preference.quiet_from IS NOT NULL
+        )
+    """,
     "of members": """
         notification.channel_id IN (
             SELECT changed.id
@@ -83,8 +93,9 @@ WITH judged AS (
     ) AS reckoned (due_at)
     CROSS JOIN LATERAL (
         SELECT CASE
-            WHEN notification.attempts > 0 OR unwanted.reason <> '' OR about.purpose IS NULL
-                OR notification.kind = 'digest' THEN notification.available_at
+            WHEN unwanted.reason <> '' OR about.purpose IS NULL OR notification.kind = 'digest'
+                THEN notification.available_at
+            WHEN notification.attempts > 0 THEN greatest(notification.available_at, nullif({FREE_AT}, %(now)s))
             WHEN notification.kind = 'reminder' AND reckoned.due_at > {_RAW}
                 THEN greatest({FREE_AT}, reckoned.due_at)
             WHEN {FREE_AT} > %(now)s THEN {FREE_AT}
@@ -99,7 +110,7 @@ WITH judged AS (
     CROSS JOIN LATERAL (
         SELECT CASE
             WHEN unwanted.reason <> '' THEN unwanted.reason
-            WHEN free.at >= notification.expires_at AND notification.attempts = 0 THEN %(quiet)s
+            WHEN free.at >= notification.expires_at AND {FREE_AT} > %(now)s THEN %(quiet)s
             ELSE ''
         END
     ) AS held (reason)
@@ -152,10 +163,8 @@ def settle(scope: Scope) -> dict[str, int]:
     What is worth nothing any more expires. What is no longer wanted is skipped, with the reason, and is pending again
     should the reason go away in time. What a dead worker left is pending again when its lease is over.
     """
-    those = ["expired", "left behind", "of contests", "of contests that are gone"]
-    if scope.members:
-        those.append("of members")
-    conditions = [_THOSE[name] for name in those] if scope.since else ["true"]
+    names = [name for name in _THOSE if scope.members or name != "of members"]
+    conditions = [_THOSE[name] for name in names] if scope.since else ["true"]
     found = " UNION ALL ".join(
         f"SELECT notification.id FROM notifications_notification notification WHERE {_UNRESOLVED} AND {condition}"
         for condition in conditions
