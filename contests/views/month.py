@@ -61,6 +61,7 @@ def month_page(request: HttpRequest, year: str, month: str) -> HttpResponse:
         **filters(choice, platforms, request.path),
         "month": shown,
         "today": today,
+        "today_url": f"{month_url(today, choice)}#today",
         "any": bool(contests),
         "days": _days(dates, contests[:MOST_CONTESTS], shown),
         "previous": _link(shown - timedelta(days=1), choice, today),

@@ -37,7 +37,7 @@ def days(page: Page) -> dict[str, list[str]]:
 
 
 def turning(page: Page) -> dict[str, str]:
-    return {str(link["rel"][0]): str(link["href"]) for link in page.soup.select(".turning a")}
+    return {str(link["rel"][0]): str(link["href"]) for link in page.soup.select(".turning a[rel]")}
 
 
 def test_weeks_begin_with_monday_and_are_whole(client: Client) -> None:
@@ -46,7 +46,7 @@ def test_weeks_begin_with_monday_and_are_whole(client: Client) -> None:
     assert (dates[0], dates[-1], len(dates)) == ("2026-10-26", "2026-12-06", 42)
     assert page.texts(".weekdays span")[0] == "Mon"
     assert len(page.soup.select(".day.beside")) == 12
-    (today,) = page.soup.select(".day[aria-current=date]")
+    (today,) = page.soup.select(".day#today[aria-current=date]")
     assert "Today, Sunday 22 November" in today.get_text()
 
 
@@ -133,6 +133,11 @@ def test_pages_end_where_nothing_can_be_known(client: Client) -> None:
 @pytest.mark.parametrize("month", ["2026-13", "2026-00", "0000-01", "2026-1", "abcd-ef"])
 def test_what_is_no_month_is_no_page(client: Client, month: str) -> None:
     assert client.get(f"/contests/month/{month}/").status_code == 404
+
+
+def test_from_any_month_there_is_a_way_back_to_today(client: Client) -> None:
+    page = Page(client, "/contests/month/2027-03/?q=round")
+    assert f"{NOVEMBER}?q=round#today" in [str(link["href"]) for link in page.soup.select(".turning a")]
 
 
 def test_an_empty_month_says_so(client: Client) -> None:
