@@ -3,15 +3,18 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from notifications.models import INACTIVE_AFTER, Notification, Preference, PreferenceQuerySet
+from notifications.models import INACTIVE_AFTER, Channel, Notification, Preference, PreferenceQuerySet
 
 READ_KEPT_FOR = timedelta(days=90)
+REMOVED_KEPT_FOR = timedelta(days=90)
+"""A channel that its owner removed, with what was told there."""
 
 
 def past_their_time(now: datetime) -> "dict[str, QuerySet[Any]]":
     """What nobody looks at any more, by kind."""
     return {
         "notifications": Notification.objects.filter(read_at__isnull=False, created_at__lt=now - READ_KEPT_FOR),
+        "channels": Channel.objects.filter(removed_at__lt=now - REMOVED_KEPT_FOR),
     }
 
 

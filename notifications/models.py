@@ -2,9 +2,11 @@
 
 from datetime import datetime, timedelta
 from functools import cache
+from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -202,6 +204,9 @@ def all_purposes() -> list[str]:
     return list(Purpose.values)
 
 
+REMOVED = "You removed it."
+
+
 def channel_kinds() -> list[tuple[str, str]]:
     """Asked each time, so that a new kind is no change of the table."""
     return [(kind, channel.title) for kind, channel in CHANNELS.items()]
@@ -210,6 +215,25 @@ def channel_kinds() -> list[tuple[str, str]]:
 class ChannelQuerySet(models.QuerySet["Channel"]):
     def usable(self) -> "ChannelQuerySet":
         return self.exclude(verified_at=None).filter(disabled_at=None)
+
+    def kept(self) -> "ChannelQuerySet":
+        """Those that their owner did not remove."""
+        return self.filter(removed_at=None)
+
+    def verify(self, user: User, kind: str, address: str, **details: Any) -> "Channel":
+        """The channel that its owner has just shown to be theirs: a new one, or the one that they had, on again."""
+        shown = {"verified_at": timezone.now(), "disabled_at": None, "disabled_reason": "", "removed_at": None}
+        channel, _ = self.update_or_create(user=user, kind=kind, address=address, defaults={**shown, **details})
+        return channel
+
+    def remove(self) -> None:
+        """Send nothing there any more, and show it no more. What was told there stays, for its owner to look back on.
+
+        It has to be verified anew, should its owner want it back.
+        """
+        now = timezone.now()
+        off = {"disabled_at": now, "disabled_reason": REMOVED, "removed_at": now}
+        self.kept().update(verified_at=None, keys={}, **off)
 
 
 class Channel(models.Model):
@@ -224,6 +248,9 @@ class Channel(models.Model):
     verified_at = models.DateTimeField(null=True, blank=True)
     disabled_at = models.DateTimeField(null=True, blank=True)
     disabled_reason = models.TextField(blank=True)
+    removed_at = models.DateTimeField(
+        null=True, blank=True, help_text="When its owner removed it; kept for what was told there."
+    )
     last_sent_at = models.DateTimeField(null=True, blank=True)
     last_error_at = models.DateTimeField(null=True, blank=True)
     last_error = models.TextField(blank=True)
@@ -234,6 +261,12 @@ class Channel(models.Model):
         ordering = ("kind", "address")
         constraints = [
             models.UniqueConstraint(fields=["user", "kind", "address"], name="channel_once_per_user_and_address"),
+            models.CheckConstraint(
+                condition=Q(removed_at=None) | Q(disabled_at__isnull=False), name="channel_removed_is_off"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["removed_at"], condition=Q(removed_at__isnull=False), name="channel_removed"),
         ]
 
     def __str__(self) -> str:

@@ -61,7 +61,8 @@ JOIN contests_contest contest ON contest.starts_at > %(now)s AND {{contests}}
 CROSS JOIN LATERAL (
     SELECT CASE WHEN contest.cancelled_at IS NOT NULL THEN 'It was cancelled.' ELSE {UNINTERESTING} END
 ) AS unwanted (reason)
-LEFT JOIN notifications_channel channel ON channel.user_id = preference.user_id AND unwanted.reason = ''
+LEFT JOIN notifications_channel channel
+    ON channel.user_id = preference.user_id AND channel.removed_at IS NULL AND unwanted.reason = ''
 CROSS JOIN LATERAL (
     SELECT CASE
         WHEN unwanted.reason <> '' THEN unwanted.reason

@@ -18,7 +18,7 @@ from django.test.utils import CaptureQueriesContext
 from config.cleanup import clean_up
 from config.database import batches
 from contests.models import Contest, ContestChange, Platform, PlatformSync
-from notifications.models import Notification, Preference
+from notifications.models import Channel, Notification, Preference
 from notifications.planning import plan
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory, make_members
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db
 
 NOW = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
-KINDS = ("contests", "syncs", "notifications", "members_marked_inactive", "sessions", "tokens")
+KINDS = ("contests", "syncs", "notifications", "channels", "members_marked_inactive", "sessions", "tokens")
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +52,14 @@ def a_sync(ago: timedelta) -> PlatformSync:
 
 def a_read_notification(ago: timedelta) -> Notification:
     return NotificationFactory(created_at=NOW - ago, read_at=NOW - ago)
+
+
+def a_removed_channel(ago: timedelta) -> Channel:
+    channel: Channel = MemberFactory().channels.get()
+    NotificationFactory(channel=channel, created_at=NOW - ago)
+    Channel.objects.filter(pk=channel.pk).remove()
+    Channel.objects.filter(pk=channel.pk).update(removed_at=NOW - ago)
+    return channel
 
 
 def a_session(expired: timedelta) -> Session:
@@ -83,6 +91,7 @@ def there(*rows: Model) -> list[bool]:
         ("contests", a_contest, days(30)),
         ("syncs", a_sync, days(30)),
         ("notifications", a_read_notification, days(90)),
+        ("channels", a_removed_channel, days(90)),
         ("sessions", a_session, days(0)),
         ("tokens", a_token, days(3)),
     ],
@@ -97,7 +106,17 @@ def test_what_is_past_its_time_goes_a_second_later(
 
 
 def test_the_report_names_every_kind() -> None:
-    kinds = ("contests", "syncs", "notifications", "runs", "events", "sessions", "tokens", "members_marked_inactive")
+    kinds = (
+        "contests",
+        "syncs",
+        "notifications",
+        "channels",
+        "runs",
+        "events",
+        "sessions",
+        "tokens",
+        "members_marked_inactive",
+    )
     assert tuple(clean_up())[:-1] == kinds
     assert isinstance(clean_up()["seconds"], float)
 
@@ -135,6 +154,7 @@ def one_of_each() -> None:
     a_contest(days(31))
     a_sync(days(31))
     a_read_notification(days(91))
+    a_removed_channel(days(91))
     a_session(days(1))
     a_token(days(4))
     MemberFactory(preference__last_seen_at=NOW - days(181))

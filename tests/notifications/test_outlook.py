@@ -130,7 +130,7 @@ def test_a_channel_that_is_of_no_use_says_why(now: datetime) -> None:
         "This channel is off: It bounced.",
         "You want no reminders on this channel.",
     ]
-    Channel.objects.all().delete()
+    Channel.objects.filter(user=alice).remove()
     assert reasons(alice, now) == ["You have no channel."]
 
 
