@@ -1,5 +1,6 @@
 """Who wants to know, where to reach them, and what they were told."""
 
+import secrets
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -360,10 +361,38 @@ class Notification(models.Model):
             ),
             models.Index(fields=["message"], condition=Q(message__isnull=False), name="notification_message"),
             models.Index(fields=["read_at"], condition=Q(read_at__isnull=False), name="notification_read"),
+            models.Index(
+                fields=["channel"], condition=Q(status=Status.SENT, read_at__isnull=True), name="notification_unread"
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.contest_name}"
+
+
+def new_token() -> str:
+    """256 bits that nobody guesses, in characters that need no quoting in an address."""
+    return secrets.token_urlsafe(32)
+
+
+class CalendarFeed(models.Model):
+    """The secret address at which a member's calendar programs read what they want to hear of.
+
+    The token is kept as it is, not hashed: its owner is shown it again for the next device, and who reads this table
+    reads in the ones beside it all that it opens. It opens nothing else, and a new one ends it.
+    """
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="calendar_feed"
+    )
+    token = models.CharField(max_length=43, default=new_token)
+    made_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["token"], name="calendar_feed_token")]
+
+    def __str__(self) -> str:
+        return f"calendar of {self.user}"
 
 
 class Provider(Breaker):

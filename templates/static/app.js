@@ -80,6 +80,20 @@ function offerBrowserZone() {
   }
 }
 
+// Only where the page is secure do browsers let it copy; elsewhere what there is to copy can be selected.
+function offerCopying() {
+  if (!navigator.clipboard) return;
+  for (const button of document.querySelectorAll("[data-copies]")) {
+    const label = button.textContent;
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(document.getElementById(button.dataset.copies).value);
+      button.textContent = button.dataset.says;
+      setTimeout(() => (button.textContent = label), 3000);
+    });
+  }
+}
+
 function closeMenusBeside() {
   const close = (event) => {
     for (const menu of document.querySelectorAll("details.menu[open]")) {
@@ -93,4 +107,5 @@ function closeMenusBeside() {
 tellZone();
 keepCountdownsFresh();
 offerBrowserZone();
+offerCopying();
 closeMenusBeside();
