@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ('auth', '0012_alter_user_first_name_max_length'),
         ('contests', '0002_rated_and_sequence'),
-        ('notifications', '0003_replan'),
+        ('notifications', '0004_channel_removed_at'),
     ]
 
     operations = [
