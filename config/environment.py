@@ -4,6 +4,7 @@ Every `parse` below takes the variable's text and raises ValueError with what it
 may hold a password.
 """
 
+import base64
 import contextlib
 import io
 import ipaddress
@@ -29,6 +30,8 @@ T = TypeVar("T")
 
 PGMQ_IN_THE_SAME_DATABASE = "pgmq://localhost"
 SHORTEST_SECRET = 32
+ORDER_OF_P256 = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""Private keys on the curve are less than this (NIST SP 800-186, section 3.2.1.3)."""
 LONGEST_NAME = 63
 """Bytes in the name of a PostgreSQL database."""
 
@@ -167,6 +170,17 @@ def template_name(raw: str) -> str:
     return raw
 
 
+def vapid_key(raw: str) -> str:
+    """The private key of web push (RFC 8292): a number of 32 bytes, in base64url."""
+    try:
+        number = int.from_bytes(base64.b64decode(f"{raw}=", altchars="-_", validate=True))
+    except ValueError:
+        number = 0
+    if not re.fullmatch(r"[\w-]{43}", raw, re.ASCII) or not 0 < number < ORDER_OF_P256:
+        raise ValueError("must be a private key as `manage.py make_vapid_key` makes it, 43 characters of base64url")
+    return raw
+
+
 def secret(raw: str) -> str:
     if len(raw) < SHORTEST_SECRET:
         raise ValueError(f"must be at least {SHORTEST_SECRET} characters that nobody can guess")
@@ -205,6 +219,26 @@ def mail_address(raw: str) -> str:
     except (ValueError, ValidationError) as error:
         raise ValueError(example) from error
     return raw
+
+
+def contact(raw: str) -> str:
+    """Where somebody reads what is written: a mail address or a page (RFC 8292, section 2.1)."""
+    try:
+        if raw.startswith("mailto:"):
+            validate_email(raw.removeprefix("mailto:"))
+        else:
+            _server(raw, {"https"}, "")
+    except (ValueError, ValidationError) as error:
+        raise ValueError("must be mailto:somebody@example.org, or a URL that begins with https://") from error
+    return raw
+
+
+def origins(raw: str) -> list[str]:
+    """Separated by commas: each a scheme, a host and perhaps a port."""
+    try:
+        return [site_address(origin.strip()) for origin in raw.split(",") if origin.strip()]
+    except ValueError as error:
+        raise ValueError("must be URLs without a path separated by commas, such as https://push.example.org") from error
 
 
 def web_address(raw: str) -> str:

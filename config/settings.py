@@ -1,6 +1,7 @@
 """All settings of CodeNotify. Every variable is described in .env.example and in the README."""
 
 from datetime import timedelta
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from config.environment import (
     boolean,
     broker_url,
     choice,
+    contact,
     count,
     database_url,
     digits,
@@ -21,11 +23,13 @@ from config.environment import (
     host_names,
     language,
     mail_address,
+    origins,
     port,
     read,
     secret,
     site_address,
     template_name,
+    vapid_key,
     web_address,
     word,
 )
@@ -192,6 +196,10 @@ WHATSAPP_TEMPLATES = {
     "digest": read("WHATSAPP_DIGEST_TEMPLATE", template_name, "contest_digest"),
     "verification": read("WHATSAPP_VERIFICATION_TEMPLATE", template_name, "verification_code"),
 }
+
+VAPID_PRIVATE_KEY = read("VAPID_PRIVATE_KEY", vapid_key, "")
+VAPID_SUBJECT = read("VAPID_SUBJECT", contact, f"mailto:{parseaddr(DEFAULT_FROM_EMAIL)[1]}")
+PUSH_TRUSTED_ORIGINS: list[str] = read("PUSH_TRUSTED_ORIGINS", origins, [])
 
 # --- Accounts ------------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,8 @@ os.environ["SCHEDULING_ENABLED"] = "false"
 os.environ["LOG_LEVEL"] = "WARNING"
 for _name in ("PHONE_NUMBER_ID", "TOKEN", "APP_SECRET", "VERIFY_TOKEN"):
     os.environ[f"WHATSAPP_{_name}"] = ""
+for _name in ("VAPID_PRIVATE_KEY", "VAPID_SUBJECT", "PUSH_TRUSTED_ORIGINS"):
+    os.environ[_name] = ""
 os.environ["WHATSAPP_URL"] = "http://127.0.0.1:9"
 for _platform in ("CODEFORCES", "LEETCODE", "CODECHEF", "ATCODER"):
     os.environ[f"{_platform}_URL"] = "http://127.0.0.1:9"  # nobody listens on the discard port

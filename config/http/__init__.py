@@ -139,8 +139,10 @@ class Client:
         - A status in `accept_statuses` is returned as an answer, without another attempt.
         - `redirects=False` takes a redirect for a refusal.
         """
-        ask = partial(self._session.for_one_call().request, method, url, params=params, json=json, data=body)
-        ask = partial(ask, headers=headers, allow_redirects=redirects)
+        session = self._session.for_one_call()
+        ask = partial(
+            session.ask, method, url, headers=headers, redirects=redirects, params=params, json=json, data=body
+        )
         with self._connections.within(deadline) as call:
             policy, attempt = _policy(attempts), 1
             while True:
@@ -185,7 +187,7 @@ def _attempt(
 ) -> Response:
     call.hung_up = False
     try:
-        with ask(stream=True, timeout=(CONNECT_TIMEOUT, READ_TIMEOUT)) as answer:
+        with ask(timeout=(CONNECT_TIMEOUT, READ_TIMEOUT)) as answer:
             return _read(answer, max_bytes, accept_statuses, call)
     except NETWORK_ERRORS as error:
         raise explain(error, url, call) from error

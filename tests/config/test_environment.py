@@ -45,6 +45,9 @@ REFUSED = {
     "WHATSAPP_DIGEST_TEMPLATE": ("hunter2 hunter2", "small letters, digits and underscores"),
     "WHATSAPP_VERIFICATION_TEMPLATE": ("hunter2!", "small letters, digits and underscores"),
     "WHATSAPP_URL": ("hunter2.example.org", "http:// or https://"),
+    "VAPID_PRIVATE_KEY": ("hunter2", "make_vapid_key"),
+    "VAPID_SUBJECT": ("hunter2@example.org", "mailto:somebody@example.org"),
+    "PUSH_TRUSTED_ORIGINS": ("https://push.example.org/hunter2", "without a path"),
     "PORT": ("hunter2", "1 to 65535"),
     "LOG_LEVEL": ("hunter2", "DEBUG, INFO, WARNING, ERROR"),
     "DEBUG": ("hunter2", "true or false"),
@@ -334,6 +337,27 @@ def test_a_value_in_another_encoding_stops_a_real_start_too(installation: Instal
     assert "DEFAULT_FROM_EMAIL must be one line of UTF-8 text" in the_line(finished.stderr)
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["A" * 43, "_" * 42 + "8", "A" * 42, "A" * 44, "A" * 42 + "=", "+" * 43, "é" * 43],
+    ids=["zero", "more than the curve has", "short", "long", "padded", "of the other alphabet", "no ASCII"],
+)
+def test_a_key_that_is_none_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "make_vapid_key" in refusal(environment.vapid_key, value, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "value", ["mailto:", "mailto:alice", "http://example.org/", "https://", "tel:110", "alice@a.org"]
+)
+def test_a_subject_that_nobody_reads_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "mailto:somebody@example.org" in refusal(environment.contact, value, monkeypatch)
+
+
+@pytest.mark.parametrize("value", ["push.example.org", "https://a.org,b.org", "https://a.org/x", "ftp://a.org"])
+def test_an_origin_that_is_none_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "separated by commas" in refusal(environment.origins, value, monkeypatch)
+
+
 # --- Good values ---------------------------------------------------------------------------------------------------
 
 
@@ -352,6 +376,13 @@ def test_everything_empty_is_everything_by_default(checkout: Path) -> None:
 def test_space_around_a_value_is_not_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_VARIABLE", " 8001 ")
     assert environment.read("SOME_VARIABLE", environment.port, 8000) == 8001
+
+
+def test_origins_are_read_as_browsers_say_them() -> None:
+    assert environment.origins("https://Push.Example.org:443/, http://[::1]:8080,") == [
+        "https://push.example.org",
+        "http://[::1]:8080",
+    ]
 
 
 def test_true_and_false_have_four_names_each() -> None:
@@ -504,6 +535,9 @@ def test_every_kind_of_good_value_starts(installation: Installation) -> None:
         **WHATSAPP,
         "WHATSAPP_LANGUAGE": "pt_BR",
         "WHATSAPP_URL": "https://graph.facebook.com/v24.0/",
+        "VAPID_PRIVATE_KEY": "A" * 42 + "E",
+        "VAPID_SUBJECT": "https://example.org/contact",
+        "PUSH_TRUSTED_ORIGINS": "https://push.example.org, http://127.0.0.1:8080",
         "SCHEDULING_ENABLED": "off",
         "PORT": "8001",
         "LOG_LEVEL": "debug",
