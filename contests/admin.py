@@ -214,6 +214,10 @@ class ContestAdmin(ReadOnlyMixin, ModelAdmin):
     )
     readonly_fields = ("phase", "length", "kind")
 
+    def get_view_on_site_url(self, obj: Contest | None = None) -> str | None:
+        """Its page here: the way round by Django's table of sites is not needed."""
+        return obj.get_absolute_url() if obj else None
+
     def get_inlines(self, request: HttpRequest, obj: Contest | None) -> list[type[TabularInline]]:
         return [ContestChangeInline] if obj and obj.changes.exists() else []
 

@@ -11,6 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.feedgenerator import Atom1Feed
+from django.utils.html import escape
 from django.utils.http import http_date
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import conditional_page, require_safe
@@ -56,10 +57,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """One thing to tell. `about` names it for ever, within this installation."""
+    """One thing to tell, and when its words changed last. `about` names it for ever, within this installation."""
 
     about: str
     when: datetime
+    updated: datetime
     title: str
     text: str
     contest: Contest
@@ -79,22 +81,29 @@ def _news(source: Source) -> list[News]:
 
 
 def _announcement(contest: Contest) -> News:
-    """As it was announced; where it is by now, its page says."""
-    when = contest.first_seen_at
-    return News(f"{contest.get_absolute_url()}announced", when, f"New: {contest.name}", _described(contest), contest)
+    """With the times of now: whoever reads of it late shall not be told the old ones."""
+    starts_at = moment(contest.starts_at.isoformat())
+    return News(
+        about=f"{contest.get_absolute_url()}announced",
+        when=contest.first_seen_at,
+        updated=contest.changed_at,
+        title=f"New: {contest.name}",
+        text=f"{contest.platform.name}, {starts_at} UTC, {duration(contest.duration)}.",
+        contest=contest,
+    )
 
 
 def _change(change: ContestChange) -> News:
-    contest = change.contest
     words = in_words(change)
-    title = f"{words.partition(' from ')[0].partition(':')[0]}: {contest.name}"
-    about = f"{contest.get_absolute_url()}{change.field}/{change.changed_at:%Y%m%dT%H%M%S.%f}"
-    return News(about, change.changed_at, title, f"{words}.\n{_described(contest)}", contest)
-
-
-def _described(contest: Contest) -> str:
-    starts_at = moment(contest.starts_at.isoformat())
-    return f"{contest.platform.name}, {starts_at} UTC, {duration(contest.duration)}."
+    what = words.partition(" from ")[0].partition(":")[0]
+    return News(
+        about=f"{change.contest.get_absolute_url()}{change.field}/{change.changed_at:%Y%m%dT%H%M%S.%f}",
+        when=change.changed_at,
+        updated=change.changed_at,
+        title=f"{what}: {change.contest.name}",
+        text=f"{words}.",
+        contest=change.contest,
+    )
 
 
 if TYPE_CHECKING:
@@ -133,7 +142,8 @@ class _ContestNews(_Feed):
         return news.title
 
     def item_description(self, news: News) -> str:
-        return news.text
+        """Which Atom says is HTML."""
+        return escape(news.text)
 
     def item_link(self, news: News) -> str:
         return f"{settings.SITE_URL}{news.contest.get_absolute_url()}"
@@ -146,7 +156,7 @@ class _ContestNews(_Feed):
         return news.when
 
     def item_updateddate(self, news: News) -> datetime:
-        return news.when
+        return news.updated
 
     def item_categories(self, news: News) -> list[str]:
         return [news.contest.platform.name]

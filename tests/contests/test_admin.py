@@ -316,3 +316,9 @@ def test_what_a_real_sync_stored_can_all_be_looked_at(staff: Client, world: Any)
         Page(staff, page_of(row))
     assert Page(staff, CONTESTS).rows == Contest.objects.count()
     assert "503" in Page(staff, PLATFORMS).row("CodeChef")["what is wrong"]
+
+
+def test_from_a_contest_there_is_a_way_to_its_page(staff: Client) -> None:
+    contest = ContestFactory()
+    links = [str(link["href"]) for link in Page(staff, page_of(contest)).soup.select("a[href]")]
+    assert contest.get_absolute_url() in links

@@ -59,9 +59,23 @@ def test_new_moved_and_cancelled_contests_are_news_the_newest_first(client: Clie
     client.cookies["time_zone"] = "Asia/Tokyo"
     assert titles(client) == ["Cancelled: Round <1>", "Moved: Round <1>", "New: Weekly", "New: Round <1>"]
     moved = news(client).select("entry")[1]
-    assert "Moved from Sun 22 Nov 2026, 12:00 to Mon 23 Nov 2026, 12:00." in moved.select_one("summary").get_text()
+    assert moved.select_one("summary").get_text() == "Moved from Sun 22 Nov 2026, 12:00 to Mon 23 Nov 2026, 12:00."
     assert moved.select_one("updated").get_text() == "2026-11-22T09:00:00+00:00"
     assert moved.select_one("link")["href"].endswith(contest.get_absolute_url())
+
+
+def test_an_announcement_tells_the_times_of_now_and_says_that_its_words_changed(client: Client) -> None:
+    contest = starting(DAY, first_seen_at=NOW - 9 * DAY, changed_at=NOW - 9 * DAY)
+
+    def announcement() -> tuple[str, str, str]:
+        (entry,) = news(client).select("entry")
+        return tuple(entry.select_one(name).get_text() for name in ("summary", "published", "updated"))
+
+    announced = "2026-11-13T12:00:00+00:00"
+    assert announcement() == ("Codeforces, Mon 23 Nov 2026, 12:00 UTC, 2 h.", announced, announced)
+    Contest.objects.update(starts_at=contest.starts_at + HOUR, changed_at=NOW)
+    moved = ("Codeforces, Mon 23 Nov 2026, 13:00 UTC, 2 h.", announced, "2026-11-22T12:00:00+00:00")
+    assert announcement() == moved
 
 
 def test_each_piece_of_news_keeps_its_identity_and_no_other_has_it(client: Client) -> None:
@@ -73,6 +87,14 @@ def test_each_piece_of_news_keeps_its_identity_and_no_other_has_it(client: Clien
     changed(contest, "cancelled_at", "", NOW, timedelta(0))
     Contest.objects.update(name="Another")
     assert [entry.get_text() for entry in news(client).select("entry > id")][1:] == before
+
+
+def test_words_of_a_platform_are_no_html(client: Client) -> None:
+    changed(starting(DAY, name="<b>1 & 2</b>"), "starts_at", "<script>", NOW, HOUR)
+    moved = next(entry for entry in news(client).select("entry") if "Moved" in entry.get_text())
+    assert moved.select_one("title").get_text() == "Moved: <b>1 & 2</b>"
+    assert "title type" not in client.get("/feeds/all.atom").content.decode()
+    assert moved.select_one("summary").get_text().startswith("Moved from &lt;script&gt; to")
 
 
 def test_a_platforms_feed_tells_of_that_platform_and_of_what_was_chosen(client: Client) -> None:
