@@ -59,6 +59,8 @@ SECRET_KEY = _secret or environment.kept_secret("SECRET_KEY", DATA_DIR / "secret
 _https = SITE_URL.startswith("https://")
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _https else None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
+# It also says who asked, for limits by internet address; without it that is who connects.
+ALLAUTH_TRUSTED_PROXY_COUNT = 1 if _https else 0
 SESSION_COOKIE_AGE = int(timedelta(days=60).total_seconds())
 
 INSTALLED_APPS = [

@@ -93,25 +93,7 @@ SELECT (SELECT count(*) FROM candidate), (SELECT array_agg(id) FROM claimed)
 """
 
 # Who loses a channel is told on another one, if there is one; for a week that is worth to know.
-_RECORD = """
-WITH outcome AS (
-    SELECT *
-    FROM unnest(%(messages)s::uuid[], %(channels)s::bigint[], %(statuses)s::text[], %(errors)s::text[],
-                %(after)s::interval[], %(refunded)s::int[], %(dead)s::boolean[], %(gone)s::boolean[])
-        AS each (message, channel, status, error, after, refunded, dead, gone)
-), recorded_on_channel AS (
-    UPDATE notifications_channel channel
-    SET last_sent_at = CASE WHEN outcome.status = 'sent' THEN %(now)s::timestamptz ELSE channel.last_sent_at END,
-        last_error_at = CASE WHEN outcome.error <> '' THEN %(now)s::timestamptz ELSE channel.last_error_at END,
-        last_error = CASE WHEN outcome.error <> '' THEN outcome.error ELSE channel.last_error END,
-        disabled_at = CASE WHEN outcome.dead THEN %(now)s::timestamptz ELSE channel.disabled_at END,
-        disabled_reason = CASE WHEN outcome.dead THEN outcome.error ELSE channel.disabled_reason END,
-        keys = CASE WHEN outcome.gone THEN '{}' ELSE channel.keys END
-    FROM (SELECT DISTINCT ON (channel) * FROM outcome WHERE refunded = 0 ORDER BY channel, dead DESC) outcome
-    WHERE channel.id = outcome.channel
-    RETURNING channel.id, channel.user_id, channel.kind, channel.address, channel.label,
-        outcome.dead AND NOT outcome.gone AS lost, outcome.error
-), told AS (
+TELL_ON_ANOTHER_CHANNEL = """told AS (
     INSERT INTO notifications_notification (
         channel_id, contest_name, kind, lead_minutes, starts_at, due_at, expires_at,
         created_at, status, attempts, available_at, error, detail
@@ -124,9 +106,29 @@ WITH outcome AS (
     WHERE lost.lost
         AND other.verified_at IS NOT NULL
         AND other.disabled_at IS NULL
-        AND other.id NOT IN (SELECT channel FROM outcome WHERE dead)
+        AND other.id NOT IN (SELECT id FROM recorded_on_channel WHERE dead)
     ORDER BY lost.id, other.kind <> 'email', other.id
-)
+)"""
+
+_RECORD = f"""
+WITH outcome AS (
+    SELECT *
+    FROM unnest(%(messages)s::uuid[], %(channels)s::bigint[], %(statuses)s::text[], %(errors)s::text[],
+                %(after)s::interval[], %(refunded)s::int[], %(dead)s::boolean[], %(gone)s::boolean[])
+        AS each (message, channel, status, error, after, refunded, dead, gone)
+), recorded_on_channel AS (
+    UPDATE notifications_channel channel
+    SET last_sent_at = CASE WHEN outcome.status = 'sent' THEN %(now)s::timestamptz ELSE channel.last_sent_at END,
+        last_error_at = CASE WHEN outcome.error <> '' THEN %(now)s::timestamptz ELSE channel.last_error_at END,
+        last_error = CASE WHEN outcome.error <> '' THEN outcome.error ELSE channel.last_error END,
+        disabled_at = CASE WHEN outcome.dead THEN %(now)s::timestamptz ELSE channel.disabled_at END,
+        disabled_reason = CASE WHEN outcome.dead THEN outcome.error ELSE channel.disabled_reason END,
+        keys = CASE WHEN outcome.gone THEN '{{}}' ELSE channel.keys END
+    FROM (SELECT DISTINCT ON (channel) * FROM outcome WHERE refunded = 0 ORDER BY channel, dead DESC) outcome
+    WHERE channel.id = outcome.channel
+    RETURNING channel.id, channel.user_id, channel.address, channel.label,
+        outcome.dead, outcome.dead AND NOT outcome.gone AS lost, outcome.error
+), {TELL_ON_ANOTHER_CHANNEL}
 UPDATE notifications_notification notification
 SET status = outcome.status,
     error = outcome.error,

@@ -428,6 +428,32 @@ class Provider(Breaker):
         return self.breaker_state != BreakerState.CLOSED
 
 
+class Verification(models.Model):
+    """A code that was sent to an address, by which a member shows that it is theirs.
+
+    It outlives its member for as long as it counts towards the limits of its address.
+    """
+
+    message = models.UUIDField(primary_key=True, help_text="The message that carried it.")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="verifications"
+    )
+    kind = models.CharField(max_length=16, choices=channel_kinds)
+    address = models.CharField(max_length=1000)
+    requested_from = models.GenericIPAddressField(null=True, help_text="The internet address that asked for it.")
+    code = models.CharField(max_length=64, help_text="Hashed with the site's secret.")
+    tries = models.PositiveSmallIntegerField(default=0)
+    created_at = models.DateTimeField()
+    verified_at = models.DateTimeField(null=True)
+    error = models.TextField(blank=True, help_text="Why it may not arrive.")
+
+    class Meta:
+        indexes = [models.Index(fields=["created_at"], name="verification_created")]
+
+    def __str__(self) -> str:
+        return f"a code for {self.address}"
+
+
 # --- What a plan has to look at ---------------------------------------------------------------------------------------
 
 

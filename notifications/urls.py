@@ -2,8 +2,10 @@ from django.urls import path
 
 from notifications.views.calendar import calendar_page, end_calendar, member_calendar, renew_calendar
 from notifications.views.channels import enable_channel
+from notifications.views.numbers import add_number, verify_number
 from notifications.views.preferences import preferences
 from notifications.views.unsubscribe import unsubscribe
+from notifications.views.webhooks import whatsapp
 
 urlpatterns = [
     path("preferences/", preferences, name="preferences"),
@@ -12,5 +14,8 @@ urlpatterns = [
     path("calendar/renew/", renew_calendar, name="renew-calendar"),
     path("calendar/end/", end_calendar, name="end-calendar"),
     path("calendar/<str:token>.ics", member_calendar, name="member-calendar"),
+    path("preferences/channels/whatsapp/", add_number, name="add-number"),
+    path("preferences/channels/whatsapp/<uuid:verification>/", verify_number, name="verify-number"),
+    path("webhooks/whatsapp/", whatsapp, name="whatsapp-webhook"),
     path("unsubscribe/<str:token>/", unsubscribe, name="unsubscribe"),
 ]

@@ -11,6 +11,7 @@ from config.demo.world import World
 from contests.platforms import PLATFORMS
 from tests.installation import Installation
 from tests.smtp import Inbox, free_port
+from tests.whatsapp import Graph
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +39,15 @@ def inbox(settings: Settings) -> Iterator[Inbox]:
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", inbox.port
     yield inbox
     controller.stop()
+
+
+@pytest.fixture
+def graph(settings: Settings) -> Iterator[Graph]:
+    """A server that behaves as WhatsApp's, and that this test's messages go to."""
+    with Graph() as graph:
+        for name, value in graph.settings.items():
+            setattr(settings, name, value)
+        yield graph
 
 
 @pytest.fixture(scope="module")

@@ -2,5 +2,6 @@
 
 from notifications.channels.base import Channel
 from notifications.channels.email import Email
+from notifications.channels.whatsapp import WhatsApp
 
-CHANNELS: dict[str, type[Channel]] = {channel.kind: channel for channel in (Email,)}
+CHANNELS: dict[str, type[Channel]] = {channel.kind: channel for channel in (Email, WhatsApp)}

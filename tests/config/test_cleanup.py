@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import time_machine
@@ -18,7 +19,7 @@ from django.test.utils import CaptureQueriesContext
 from config.cleanup import clean_up
 from config.database import batches
 from contests.models import Contest, ContestChange, Platform, PlatformSync
-from notifications.models import Channel, Notification, Preference
+from notifications.models import Channel, Notification, Preference, Verification
 from notifications.planning import plan
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory, make_members
 
@@ -62,6 +63,12 @@ def a_removed_channel(ago: timedelta) -> Channel:
     return channel
 
 
+def a_code(ago: timedelta) -> Verification:
+    return Verification.objects.create(
+        pk=uuid4(), user=MemberFactory(), kind="whatsapp", address="+4915123456789", created_at=NOW - ago
+    )
+
+
 def a_session(expired: timedelta) -> Session:
     return Session.objects.create(session_key=f"{expired.total_seconds()}", expire_date=NOW - expired)
 
@@ -92,6 +99,7 @@ def there(*rows: Model) -> list[bool]:
         ("syncs", a_sync, days(30)),
         ("notifications", a_read_notification, days(90)),
         ("channels", a_removed_channel, days(90)),
+        ("verification_codes", a_code, days(1)),
         ("sessions", a_session, days(0)),
         ("tokens", a_token, days(3)),
     ],
@@ -111,6 +119,7 @@ def test_the_report_names_every_kind() -> None:
         "syncs",
         "notifications",
         "channels",
+        "verification_codes",
         "runs",
         "events",
         "sessions",

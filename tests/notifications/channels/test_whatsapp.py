@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -32,14 +31,6 @@ from tests.whatsapp import PHONE_NUMBER_ID, VERIFY_TOKEN, Graph, Refusal, sign, 
 
 ALICE, BOB = "+16505551234", "+4915123456789"
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def graph(settings: Settings) -> Iterator[Graph]:
-    with Graph() as graph:
-        for name, value in graph.settings.items():
-            setattr(settings, name, value)
-        yield graph
 
 
 def message(**more: Any) -> Message:
