@@ -170,7 +170,8 @@ def _reminders(now: datetime) -> Figures:
     )
     found = {kind: numbers for kind, *numbers in counts}
     rows = []
-    for kind in dict.fromkeys((*CHANNELS, *found)):
+    offered = (kind for kind, channel in CHANNELS.items() if channel.is_configured())
+    for kind in dict.fromkeys((*offered, *found)):
         sent, failed, expired, skipped, *waiting = found.get(kind, [0] * len(statuses))
         rows.append((CHANNELS[kind].title if kind in CHANNELS else kind, sent, failed, expired, skipped, sum(waiting)))
     failed, expired = (sum(numbers[statuses.index(each)] for numbers in found.values()) for each in statuses[1:3])
