@@ -311,7 +311,11 @@ class Run(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["schedule", "occurrence"], name="run_once_per_occurrence"),
+            models.UniqueConstraint(
+                fields=["schedule", "occurrence"],
+                name="run_once_per_occurrence",
+                condition=Q(occurrence__isnull=False),
+            ),
             models.UniqueConstraint(
                 fields=["schedule"], name="run_one_at_a_time", condition=Q(exclusive=True, status=Status.RUNNING)
             ),
@@ -325,7 +329,9 @@ class Run(models.Model):
                 condition=Q(status__in=WAITING, published_at=None),
             ),
             models.Index(fields=["heartbeat_at"], name="run_running", condition=Q(status=Status.RUNNING)),
-            models.Index(fields=["schedule", "-created_at"], name="run_of_schedule"),
+            models.Index(
+                fields=["schedule", "-created_at"], name="run_of_schedule", condition=Q(schedule__isnull=False)
+            ),
             models.Index(fields=["-created_at"], name="run_newest"),
             models.Index(fields=["task", "status", "-finished_at"], name="run_of_task"),
             models.Index(
