@@ -47,7 +47,7 @@ def send_code(user: User, kind: str, address: str, requested_from: str | None) -
     """Send a code to the address. Raises NotSent.
 
     `requested_from` is the internet address that asks. Every code is a row before it is sent, so that the limits hold
-    across processes, and whatever the provider answers.
+    across processes.
     """
     now = timezone.now()
     if Channel.objects.usable().filter(user=user, kind=kind, address=address).exists():
@@ -62,13 +62,12 @@ def send_code(user: User, kind: str, address: str, requested_from: str | None) -
     except OutcomeUnknown as error:
         Verification.objects.filter(pk=verification.pk).update(error=str(error))
     except ProviderDown as error:
-        verification.delete()  # nothing was sent, and nobody is to wait for it
-        providers.record(kind, now, error=str(error), after=error.after)
+        # It is none of the three codes. That the provider is down is for a delivery to find out: by asking for codes
+        # that cannot be sent, as their template is missing, a member would stop everybody's reminders.
+        verification.delete()
         raise NotSent(f"The code could not be sent. {error}.") from error
     except DeliveryError as error:
         raise NotSent(f"The code could not be sent. {error}.") from error
-    else:
-        providers.record(kind, now)
     return verification
 
 

@@ -2,9 +2,10 @@
 
 from functools import cache
 from importlib import resources
+from ipaddress import ip_address, ip_network
 from uuid import UUID
 
-from allauth.core.internal.ratelimit import get_ip
+from allauth.account.adapter import get_adapter
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -101,11 +102,15 @@ def _require_whatsapp() -> None:
 
 
 def _address(request: HttpRequest) -> str | None:
-    """The visitor's internet address, of IPv6 the network; None behind a proxy that does not tell it."""
+    """The visitor's internet address; of IPv6 the network, in which a visitor has as many as they like.
+
+    None where it is not known, as over a socket of the system from a proxy that does not tell it.
+    """
     try:
-        return str(get_ip(request))
+        address = ip_address(get_adapter().get_client_ip(request))
     except PermissionDenied:
         return None
+    return str(ip_network((address, 64), strict=False).network_address if address.version == 6 else address)
 
 
 @cache

@@ -17,6 +17,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from config.cleanup import clean_up
+from notifications import providers
 from notifications.channels import whatsapp
 from notifications.dispatch import dispatch
 from notifications.models import Channel, Provider, Verification
@@ -165,13 +166,26 @@ def test_a_provider_that_is_down_is_said_and_takes_none_of_the_three_codes(
     client: Client, graph: Graph, alice: User, settings: Settings
 ) -> None:
     settings.WHATSAPP_URL = f"http://127.0.0.1:{free_port()}"
-    assert "WhatsApp cannot be reached" in complaint(ask(client))
-    assert "WhatsApp takes no messages at the moment" in complaint(ask(client))  # nor is it asked again at once
+    for _ in range(4):
+        assert "The code could not be sent. WhatsApp cannot be reached" in complaint(ask(client))
     assert not Verification.objects.exists()
     settings.WHATSAPP_URL = graph.url
-    with time_machine.travel(timezone.now() + timedelta(minutes=2)):
-        client.force_login(alice)
-        page_of_code(client)
+    page_of_code(client)
+
+
+def test_a_provider_that_is_known_to_be_down_is_not_asked(client: Client, graph: Graph, alice: User) -> None:
+    providers.record("whatsapp", timezone.now(), error="It does not work.")
+    assert "WhatsApp takes no messages at the moment" in complaint(ask(client))
+    assert graph.requests == 0
+
+
+def test_a_code_that_cannot_be_sent_stops_nobodys_reminders(client: Client, graph: Graph, alice: User) -> None:
+    graph.refusals[NUMBER[1:]] = Refusal(132001, "verification_code does not exist")
+    assert "verification_code does not exist" in complaint(ask(client))
+    Channel.objects.create(user=MemberFactory(verified=False), kind="whatsapp", address="+16502530000")
+    Channel.objects.update(verified_at=timezone.now())
+    ContestFactory()
+    assert dispatch().total("sent") == 1
 
 
 # --- The code ------------------------------------------------------------------------------------------------------
