@@ -21,7 +21,7 @@ CROSS JOIN contests_contest contest
 {CHOICE}
 WHERE preference.user_id = %s
     AND contest.starts_at > %s
-    AND {INTERESTING.replace("%", "%%")}
+    AND {INTERESTING}
 """
 
 

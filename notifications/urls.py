@@ -2,14 +2,21 @@ from django.urls import path
 
 from notifications.views.calendar import calendar_page, end_calendar, member_calendar, renew_calendar
 from notifications.views.channels import enable_channel
+from notifications.views.inbox import inbox_page, open_one, read_all, read_one
 from notifications.views.numbers import add_number, verify_number
 from notifications.views.preferences import preferences
+from notifications.views.reminders import reminders
 from notifications.views.unsubscribe import unsubscribe
 from notifications.views.webhooks import whatsapp
 
 urlpatterns = [
     path("preferences/", preferences, name="preferences"),
     path("preferences/channels/<int:channel>/enable/", enable_channel, name="enable-channel"),
+    path("reminders/", reminders, name="reminders"),
+    path("inbox/", inbox_page, name="inbox"),
+    path("inbox/read/", read_all, name="read-all"),
+    path("inbox/<int:notification>/read/", read_one, name="read-told"),
+    path("inbox/<int:notification>/open/", open_one, name="open-told"),
     path("calendar/", calendar_page, name="calendar"),
     path("calendar/renew/", renew_calendar, name="renew-calendar"),
     path("calendar/end/", end_calendar, name="end-calendar"),
