@@ -14,11 +14,10 @@ from django.views.generic import TemplateView
 from contests.models import Contest, ContestChange, ContestQuerySet, Platform
 from contests.views.choice import Choice, filters
 from contests.views.month import month_url
+from contests.views.troubles import never_asked, never_read, troubles
 
 MOST_ROWS = 500
 MOVED_LATELY = timedelta(days=7)
-STALE_AFTER = timedelta(hours=12)
-"""Two rounds of the default schedule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +50,9 @@ class ContestsView(TemplateView):
             running=_running(rows, now),
             days=_days([row for row in rows if row.contest.starts_at > now], now),
             most_rows=MOST_ROWS if len(contests) > MOST_ROWS else None,
-            troubles=_troubles([platform for platform in platforms if choice.includes(platform)], now),
-            never_read=_never_read(platforms),
-            never_asked=_never_read(platforms) and all(platform.last_error_at is None for platform in platforms),
+            troubles=troubles([platform for platform in platforms if choice.includes(platform)], now),
+            never_read=never_read(platforms),
+            never_asked=never_asked(platforms),
             others_exist=not contests and _current(now).exists(),
         )
 
@@ -61,10 +60,6 @@ class ContestsView(TemplateView):
 def _current(now: datetime) -> ContestQuerySet:
     """What is not over yet; the cancelled ones until the moment at which they would have started."""
     return Contest.objects.filter(ends_at__gt=now).filter(Q(cancelled_at=None) | Q(starts_at__gt=now))
-
-
-def _never_read(platforms: Iterable[Platform]) -> bool:
-    return all(platform.last_success_at is None for platform in platforms)
 
 
 def _rows(contests: Sequence[Contest], now: datetime) -> list[Row]:
@@ -103,25 +98,3 @@ def _title(day: date, today: date) -> str:
     name = {0: "Today, ", 1: "Tomorrow, "}.get((day - today).days, "")
     year = f" {day.year}" if day.year != today.year else ""
     return f"{name}{day:%A} {day.day} {day:%B}{year}"
-
-
-def _troubles(platforms: Iterable[Platform], now: datetime) -> list[str]:
-    return [trouble for platform in platforms if (trouble := _trouble(platform, now))]
-
-
-def _trouble(platform: Platform, now: datetime) -> str:
-    """Why what is shown of this platform may be out of date, in one sentence; nothing where it is not."""
-    read_at = platform.last_success_at
-    since = f"since {_moment(read_at)}" if read_at else "so far"
-    if not platform.enabled:
-        return f"{platform.name} is switched off; it was not read {since}."
-    if platform.is_failing:
-        return f"{platform.name} could not be read {since}: {platform.last_error.rstrip('.')}."
-    if read_at is None or read_at < now - STALE_AFTER:
-        return f"{platform.name} was not read {since}."
-    return ""
-
-
-def _moment(moment: datetime) -> str:
-    local = timezone.localtime(moment)
-    return f"{local.day} {local:%B, %H:%M}"

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_safe
 
 from contests.models import KEPT_AFTER_END, Contest, Platform
 from contests.views.choice import Choice, filters
+from contests.views.troubles import never_asked, troubles
 
 MOST_CONTESTS = 1000
 AHEAD = timedelta(days=366)
@@ -48,7 +49,8 @@ class Link:
 
 @require_safe
 def month_page(request: HttpRequest, year: str, month: str) -> HttpResponse:
-    today = timezone.localdate()
+    now = timezone.now()
+    today = timezone.localdate(now)
     shown = date(int(year), int(month), 1)
     if not _is_known(shown, today):
         context = {"this_month": today, "days": KEPT_AFTER_END.days}
@@ -62,6 +64,8 @@ def month_page(request: HttpRequest, year: str, month: str) -> HttpResponse:
         "month": shown,
         "today": today,
         "today_url": f"{month_url(today, choice)}#today",
+        "troubles": troubles([platform for platform in platforms if choice.includes(platform)], now),
+        "never_asked": never_asked(platforms),
         "any": bool(contests),
         "days": _days(dates, contests[:MOST_CONTESTS], shown),
         "previous": _link(shown - timedelta(days=1), choice, today),

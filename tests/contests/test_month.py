@@ -9,7 +9,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from contests.models import Contest
+from contests.models import Contest, Platform
 from contests.views.month import MOST_CONTESTS
 from tests.contests.reading import NOW, Page
 from tests.factories import ContestFactory
@@ -138,6 +138,15 @@ def test_what_is_no_month_is_no_page(client: Client, month: str) -> None:
 def test_from_any_month_there_is_a_way_back_to_today(client: Client) -> None:
     page = Page(client, "/contests/month/2027-03/?q=round")
     assert f"{NOVEMBER}?q=round#today" in [str(link["href"]) for link in page.soup.select(".turning a")]
+
+
+def test_a_platform_that_was_not_read_lately_is_told_here_too(client: Client) -> None:
+    assert not Page(client, NOVEMBER).soup.select(".warning"), "nothing is out of date before the first sync"
+    Platform.objects.update(last_success_at=NOW)
+    Platform.objects.filter(code="leetcode").update(last_error_at=NOW + timedelta(hours=1), last_error="It is down.")
+    said = Page(client, NOVEMBER).texts(".warning li")
+    assert said == ["LeetCode could not be read since 22 November, 12:00: It is down."]
+    assert not Page(client, f"{NOVEMBER}?platform=atcoder").soup.select(".warning")
 
 
 def test_an_empty_month_says_so(client: Client) -> None:
