@@ -117,8 +117,10 @@ def test_a_cancelled_contest_that_is_listed_again_takes_place(world: World) -> N
     sync()
     world.add(listed)
 
+    before = version()
     assert sync().platforms[CODEFORCES].updated == 1
     assert contest().cancelled_at is None
+    assert (before, version()) == ((1, True), (2, True)), "its entry in calendars is in force again"
 
 
 def test_a_contest_that_began_is_not_cancelled_when_it_leaves_the_list(world: World) -> None:
@@ -157,6 +159,14 @@ def test_each_sync_that_changes_a_calendars_entry_makes_a_new_version_of_it_and_
     sync()
     assert version() == (3, True), "and takes place after all"
     assert contest().first_seen_at < contest().changed_at
+
+
+def test_a_contest_is_first_seen_by_the_sync_that_finds_it(world: World) -> None:
+    sync()
+    world.add(replace(world.get(CODEFORCES, UPCOMING), key="4000", name="Another"))
+    sync()
+    newest = PlatformSync.objects.filter(platform=CODEFORCES).latest("pk")
+    assert contest().first_seen_at < newest.started_at <= contest("4000").first_seen_at
 
 
 def test_a_longer_contest_is_a_new_version_in_calendars_and_one_that_counts_for_ratings_is_not(world: World) -> None:
