@@ -8,7 +8,7 @@ from datetime import date, datetime, time, timedelta
 
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
@@ -45,6 +45,11 @@ class Day:
 class Link:
     month: date
     url: str
+
+
+@require_safe
+def this_month(request: HttpRequest) -> HttpResponse:
+    return redirect(month_url(timezone.localdate(), Choice()))
 
 
 @require_safe

@@ -121,6 +121,8 @@ def test_a_cancelled_contest_says_so_and_counts_nothing_down(client: Client) -> 
     assert "Cancelled. Codeforces lists it no more, as of Sunday 22 November 2026, 11:00." in page.text
     assert not page.soup.select("[data-until]")
     assert "Google" not in page.text
+    assert "Cancel it in your calendar" in page.text
+    assert "calendar" not in Page(client).row(contest)
 
 
 def test_the_file_is_the_newest_version_of_one_entry_for_ever(client: Client) -> None:
@@ -159,6 +161,17 @@ def test_an_unknown_contest_is_told_with_a_way_on(client: Client, path: str) -> 
         page = Page(client, address, status=404)
         assert "Codeforces lists no contest of this name, as far as is known here" in page.text
         assert page.soup.select_one("main a.button")["href"] == "/?platform=codeforces"  # type: ignore[index]
+
+
+def test_who_takes_the_end_off_an_address_gets_to_what_it_was_part_of(client: Client) -> None:
+    for address, goal in (
+        ("/contests/", "/"),
+        ("/contests/codeforces/", "/?platform=codeforces"),
+        ("/contests/month/", "/contests/month/2026-11/"),
+    ):
+        response = client.get(address)
+        assert (response.status_code, response["Location"]) == (302, goal)
+    assert "no platform of this name is known here" in Page(client, "/contests/nowhere/", status=404).text
 
 
 @pytest.mark.parametrize("code", ["nowhere", "%00", "month"])
