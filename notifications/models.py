@@ -9,10 +9,12 @@ from zoneinfo import ZoneInfo, available_timezones
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import BrinIndex, OpClass
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Func, Q, Value
+from django.db.models.functions import Upper
 from django.utils import timezone
 
 from config.breaker import Breaker, BreakerState
@@ -217,6 +219,10 @@ class ChannelQuerySet(models.QuerySet["Channel"]):
     def usable(self) -> "ChannelQuerySet":
         return self.exclude(verified_at=None).filter(disabled_at=None)
 
+    def failing(self) -> "ChannelQuerySet":
+        """Those where the last message did not go through."""
+        return self.exclude(last_error="").filter(Q(last_sent_at=None) | Q(last_sent_at__lt=F("last_error_at")))
+
     def kept(self) -> "ChannelQuerySet":
         """Those that their owner did not remove."""
         return self.filter(removed_at=None)
@@ -268,6 +274,8 @@ class Channel(models.Model):
         ]
         indexes = [
             models.Index(fields=["removed_at"], condition=Q(removed_at__isnull=False), name="channel_removed"),
+            models.Index(fields=["kind"], name="channel_kind"),
+            models.Index(OpClass(Upper("address"), name="text_pattern_ops"), name="channel_address"),
         ]
 
     def __str__(self) -> str:
@@ -303,6 +311,8 @@ class Status(models.TextChoices):
 OPEN_STATUSES = (Status.PENDING, Status.SENDING)
 UNRESOLVED = (*OPEN_STATUSES, Status.SKIPPED)
 """What may still become something else before it expires."""
+UNTOLD = (Status.FAILED, Status.EXPIRED, Status.SKIPPED)
+"""What its member was not told."""
 
 
 class Notification(models.Model):
@@ -361,6 +371,14 @@ class Notification(models.Model):
             ),
             models.Index(fields=["message"], condition=Q(message__isnull=False), name="notification_message"),
             models.Index(fields=["read_at"], condition=Q(read_at__isnull=False), name="notification_read"),
+            # The few of what staff look for among the many, the newest first.
+            models.Index(fields=["status", "-id"], condition=Q(status__in=UNTOLD), name="notification_untold"),
+            models.Index(
+                fields=["kind", "-id"], condition=~Q(kind=NotificationKind.REMINDER), name="notification_no_reminder"
+            ),
+            # They come nearly in the order of time, so that a note for each stretch of the table will do.
+            BrinIndex(fields=["created_at"], autosummarize=True, name="notification_created"),
+            BrinIndex(fields=["due_at"], autosummarize=True, name="notification_due"),
             models.Index(
                 fields=["channel"], condition=Q(status=Status.SENT, read_at__isnull=True), name="notification_unread"
             ),
@@ -415,6 +433,8 @@ class Provider(Breaker):
         editable=False,
         help_text="When the messages that were let through are all within the rate.",
     )
+
+    down_since = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         ordering = ("kind",)

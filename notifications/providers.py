@@ -1,10 +1,14 @@
 """What all processes that send through one provider share: whether it is up, and how much it takes."""
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import connection, transaction
+from django.db.models import TextChoices
 
-from notifications.models import Provider
+from notifications.channels import CHANNELS
+from notifications.models import Notification, Provider, Status
 
 # The generic cell rate algorithm: `free_at` moves on by the time that each message is worth. As much as a second's
 # worth may leave at once, and always one.
@@ -65,8 +69,103 @@ def record(kind: str, now: datetime, *, error: str = "", after: timedelta | None
     provider, _ = Provider.objects.select_for_update().get_or_create(kind=kind)
     if error:
         provider.record_failure(now, error)
+        provider.down_since = provider.down_since or now
         if after and provider.breaker_opened_at:
             provider.breaker_opened_at = max(provider.breaker_opened_at, now + after - Provider.BREAKER_PAUSE)
     else:
         provider.record_success(now)
-    provider.save(update_fields=Provider.BREAKER_FIELDS)
+        provider.down_since = None
+    provider.save(update_fields=(*Provider.BREAKER_FIELDS, "down_since"))
+
+
+# --- What staff see and do -------------------------------------------------------------------------------------------
+
+
+class Health(TextChoices):
+    UP = "up", "up"
+    DOWN = "down", "down"
+    UNUSED = "unused", "never used"
+    ABSENT = "absent", "not set up"
+
+
+def health_of(provider: Provider) -> Health:
+    if provider.kind not in CHANNELS or not CHANNELS[provider.kind].is_configured():
+        return Health.ABSENT
+    if provider.is_failing or provider.is_tried:
+        return Health.DOWN
+    return Health.UP if provider.last_success_at else Health.UNUSED
+
+
+def trouble_of(provider: Provider, now: datetime) -> str:
+    """What is wrong now, in a sentence or two; nothing where it is up."""
+    match health_of(provider):
+        case Health.ABSENT:
+            return "The operator has not set it up: members are not offered it, and nothing is sent."
+        case Health.DOWN:
+            since = f"Down since {provider.down_since:%Y-%m-%d %H:%M} UTC." if provider.down_since else ""
+            until = provider.paused_until(now)
+            return " ".join(filter(None, (provider.last_error, since, f"Tried {_when(until)}.")))
+    return ""
+
+
+def _when(until: datetime | None) -> str:
+    return f"again after {until:%H:%M:%S} UTC" if until else "by the next message"
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """How many notifications wait to be sent through a provider, and since when the oldest is due.
+
+    They are counted up to MOST_COUNTED, and one more where there are more.
+    """
+
+    waiting: int = 0
+    oldest: datetime | None = None
+
+    @property
+    def counted(self) -> str:
+        return f"{self.waiting:,}" if self.waiting <= MOST_COUNTED else f"more than {MOST_COUNTED:,}"
+
+
+MOST_COUNTED = 10_000
+
+_QUEUES = """
+SELECT kind.name, found.*
+FROM unnest(%(kinds)s::text[]) AS kind (name)
+CROSS JOIN LATERAL (
+    SELECT count(*), min(due_at)
+    FROM (
+        SELECT notification.due_at
+        FROM notifications_notification notification
+        JOIN notifications_channel channel ON channel.id = notification.channel_id
+        WHERE notification.status IN ('pending', 'sending')
+            AND notification.expires_at > %(now)s
+            AND channel.kind = kind.name
+        ORDER BY notification.available_at
+        LIMIT %(most)s
+    ) AS waiting
+) AS found
+"""
+
+
+def queues(now: datetime) -> dict[str, Queue]:
+    """What waits to be sent, by kind of channel."""
+    with connection.cursor() as cursor:
+        cursor.execute(_QUEUES, {"kinds": list(CHANNELS), "now": now, "most": MOST_COUNTED + 1})
+        return {kind: Queue(waiting, oldest) for kind, waiting, oldest in cursor.fetchall()}
+
+
+@transaction.atomic
+def reset(kinds: Collection[str], now: datetime) -> list[Provider]:
+    """Let the next message through, and all that waits for these providers: somebody knows that the trouble is over.
+
+    What waits for a reason of its own goes on waiting: for the provider to say what became of it, or for another
+    attempt.
+    """
+    found = list(Provider.objects.select_for_update().filter(kind__in=kinds))
+    for provider in found:
+        provider.reset_breaker()
+        provider.save(update_fields=Provider.BREAKER_FIELDS)
+    held = Notification.objects.filter(status=Status.PENDING, attempts=0, available_at__gt=now).exclude(error="")
+    held.filter(channel__kind__in=[provider.kind for provider in found]).update(available_at=now)
+    return found

@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
@@ -14,7 +15,7 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from config.admin import NOTHING, LongListMixin
+from config.admin import NOTHING, EndlessListMixin, accounts_found
 from notifications.forms import PreferenceForm, lead_in_words
 from notifications.models import Preference
 
@@ -56,13 +57,13 @@ class PreferenceAdminForm(PreferenceForm, forms.ModelForm):  # type: ignore[type
 
 
 @admin.register(Preference)
-class PreferenceAdmin(LongListMixin, ModelAdmin):
+class PreferenceAdmin(EndlessListMixin, ModelAdmin):
     form = PreferenceAdminForm
     list_display = ("user", "address", "state", "platform_names", "lead_times", "time_zone", "last_seen_at")
     list_filter = ("active", "paused", "trainings")
     list_select_related = ("user",)
     search_fields = ("user__username", "user__email")
-    search_help_text = "User name or address"
+    search_help_text = "How a user name or an address begins"
     readonly_fields = ("user", "platform_names", "lead_times", "last_seen_at")
 
     def get_fieldsets(self, request: HttpRequest, obj: Preference | None = None) -> Any:
@@ -74,6 +75,12 @@ class PreferenceAdmin(LongListMixin, ModelAdmin):
             (None, {"fields": ("user", "active", "paused", "last_seen_at")}),
             ("Wants to hear of", {"fields": (*platforms, "trainings", *leads, "time_zone")}),
         )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: "QuerySet[Preference]", search_term: str
+    ) -> "tuple[QuerySet[Preference], bool]":
+        term = search_term.strip()
+        return (queryset.filter(user__in=accounts_found(term)) if term else queryset), False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # made with the account

@@ -16,8 +16,8 @@ from django.utils.text import Truncator
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from config.admin import NOTHING, DaysFilter, EndlessListMixin, ReadOnlyMixin
-from scheduler.admin.filters import ActorFilter, HappenedFilter, KindFilter, RunFilter, ScheduleFilter, as_id
+from config.admin import NOTHING, DaysFilter, EndlessListMixin, ReadOnlyMixin, as_id
+from scheduler.admin.filters import ActorFilter, HappenedFilter, KindFilter, RunFilter, ScheduleFilter
 from scheduler.admin.run_page import instant
 from scheduler.admin.sparkline import duration
 from scheduler.models import Event, RunEvent

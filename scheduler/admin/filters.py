@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from django.contrib.admin import SimpleListFilter
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -13,6 +12,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
+from config.admin import as_id
 from scheduler.jobs import jobs
 from scheduler.models import UNFINISHED, Event, Run, Status
 
@@ -204,11 +204,3 @@ class ActorFilter(OneOnly):
 
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
         return queryset if self.value() is None else queryset.filter(actor=self.value())
-
-
-def as_id(text: str) -> UUID | None:
-    """The run's id that somebody typed or pasted; None where it is none."""
-    try:
-        return UUID(text.strip())
-    except ValueError:
-        return None

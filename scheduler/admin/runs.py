@@ -21,7 +21,7 @@ from kombu.utils.json import loads
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from config.admin import NOTHING, DaysFilter, EndlessListMixin, ReadOnlyMixin
+from config.admin import NOTHING, DaysFilter, EndlessListMixin, ReadOnlyMixin, as_id
 from scheduler import ledger
 from scheduler.admin import run_page
 from scheduler.admin.filters import (
@@ -30,7 +30,6 @@ from scheduler.admin.filters import (
     JobFilter,
     ScheduleFilter,
     StatusFilter,
-    as_id,
     known_tasks,
     title_of,
 )

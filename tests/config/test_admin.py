@@ -17,7 +17,7 @@ from django_celery_beat.models import PeriodicTask
 from pytest_django import Settings
 
 from contests.models import Contest, ContestChange, Platform, PlatformSync
-from notifications.models import Channel, Notification, Preference, Status
+from notifications.models import Channel, ContestChoice, Notification, Preference, Status
 from scheduler import ledger
 from scheduler.models import Run, Schedule, Trigger
 from scheduler.models import Status as RunStatus
@@ -63,6 +63,7 @@ def some_of_everything() -> None:
     PlatformSync.objects.create(platform=contest.platform, started_at=NOW, duration=timedelta(seconds=1))
     Run.objects.create(task="<b>job</b>", trigger="api", created_at=NOW, available_at=NOW)
     ledger.pause("bob", task="<b>job</b>")
+    ContestChoice.objects.create(user=MemberFactory(), contest=contest, wish="mute")
 
 
 def test_every_list_and_every_page_opens(bob: Client) -> None:
