@@ -225,14 +225,15 @@ def test_channels_are_found_by_member_address_state_and_purpose(
 ) -> None:
     MemberFactory(username="charlie").channels.all().delete()
     alice.channels.all().delete()
-    made = {"user": alice, "kind": "email", "purposes": ["reminders"], "verified_at": NOW}
+    made: dict[str, Any] = {"user": alice, "kind": "email", "purposes": ["reminders"], "verified_at": NOW}
     later = NOW + timedelta(minutes=1)
-    for address, more in {
+    channels: dict[str, dict[str, Any]] = {
         "on@": {"purposes": ["digest"], "last_error": "550", "last_error_at": NOW, "last_sent_at": later},
         "off@": {"disabled_at": NOW},
         "new@": {"verified_at": None},
         "failing@": {"last_error": "550", "last_error_at": later, "last_sent_at": NOW},
-    }.items():
+    }
+    for address, more in channels.items():
         Channel.objects.create(address=address, **{**made, **more})
     StaffFactory().channels.all().delete()
     told = Page(staff, CHANNELS + query).texts("#result_list .field-name_and_kind")
@@ -358,7 +359,7 @@ def test_what_staff_look_for_is_found_by_an_index(staff: Client, path: str, inde
         Page(staff, path)
     plans = []
     with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off")
         for query in captured:
             if "notifications_" in query["sql"] or "auth_user" in query["sql"]:
                 cursor.execute("EXPLAIN " + query["sql"])

@@ -11,6 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from contests.models import Contest
 from notifications.dispatch import dispatch
 from notifications.models import Channel, ContestChoice, Notification, NotificationKind, Status
 from scheduler.models import Run
@@ -126,7 +127,7 @@ def test_what_its_member_does_not_want_any_more_is_skipped_again_with_the_reason
     bob: Client, told: Notification, alice: User, inbox: Inbox
 ) -> None:
     dispatch()
-    ContestChoice.objects.create(user=alice, contest=told.contest, wish="mute")
+    ContestChoice.objects.create(user=alice, contest=Contest.objects.get(), wish="mute")
     dispatch()
     send_again(bob, told)
     dispatch()
