@@ -1,5 +1,6 @@
 from django.urls import path
 
+from notifications.views.account import account_page, delete_account, export_account
 from notifications.views.calendar import calendar_page, end_calendar, member_calendar, renew_calendar
 from notifications.views.channels import enable_channel
 from notifications.views.inbox import inbox_page, open_one, read_all, read_one
@@ -24,5 +25,8 @@ urlpatterns = [
     path("preferences/channels/whatsapp/", add_number, name="add-number"),
     path("preferences/channels/whatsapp/<uuid:verification>/", verify_number, name="verify-number"),
     path("webhooks/whatsapp/", whatsapp, name="whatsapp-webhook"),
+    path("account/", account_page, name="account"),
+    path("account/export/", export_account, name="export-account"),
+    path("account/delete/", delete_account, name="delete-account"),
     path("unsubscribe/<str:token>/", unsubscribe, name="unsubscribe"),
 ]
