@@ -3,11 +3,11 @@
 from typing import Any
 
 from allauth.account.models import EmailAddress
-from allauth.account.signals import email_confirmed, email_removed, user_signed_up
+from allauth.account.signals import email_confirmed, user_signed_up
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in
-from django.db import transaction
-from django.db.models.signals import post_save
+from django.db import connection, transaction
+from django.db.models.signals import post_delete, post_save
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -21,7 +21,7 @@ def connect() -> None:
     user_signed_up.connect(take_zone_of_browser)
     user_logged_in.connect(welcome_back)
     email_confirmed.connect(follow_verified_address)
-    email_removed.connect(forget_address)
+    post_delete.connect(forget_address, sender=EmailAddress)
 
 
 def make_preference(instance: User, created: bool, raw: bool, **_: Any) -> None:
@@ -41,24 +41,49 @@ def welcome_back(user: User, **_: Any) -> None:
 
 @transaction.atomic
 def follow_verified_address(email_address: EmailAddress, **_: Any) -> None:
-    """Reminders go to the address that was verified last.
+    """Each address that a member verified is a channel of its own.
 
-    The channel goes along with it, for it knows what the member was told already: a new one would tell it all again.
+    A new one is not told again what another one was told already: who changes their address does not begin anew.
     """
     user, address = email_address.user, email_address.email
-    channels = Channel.objects.filter(user=user, kind=Email.kind)
-    others = list(channels.exclude(address=address).order_by("pk").select_for_update())
-    if others and not channels.filter(address=address).exists():
-        nothing_yet = {"last_sent_at": None, "last_error_at": None, "last_error": ""}
-        channels.filter(pk=others[0].pk).update(address=address, **nothing_yet)
-    Channel.objects.update_or_create(
-        user=user,
-        kind=Email.kind,
-        address=address,
-        defaults={"verified_at": timezone.now(), "disabled_at": None, "disabled_reason": ""},
-    )
-    channels.exclude(address=address).delete()
+    is_known = Channel.objects.filter(user=user, kind=Email.kind, address=address).exists()
+    channel = Channel.objects.verify(user, Email.kind, address)
+    if not is_known:
+        _take_over_what_was_told(channel)
 
 
-def forget_address(user: User, email_address: EmailAddress, **_: Any) -> None:
-    Channel.objects.filter(user=user, kind=Email.kind, address=email_address.email).delete()
+_TAKE_OVER = """
+INSERT INTO notifications_notification (
+    channel_id, contest_id, contest_name, kind, lead_minutes, starts_at, was_at, due_at, expires_at,
+    created_at, status, attempts, available_at, error, detail
+)
+SELECT DISTINCT ON (told.contest_id, told.kind, told.lead_minutes, told.starts_at)
+    %(channel)s, told.contest_id, told.contest_name, told.kind, told.lead_minutes, told.starts_at, told.was_at,
+    told.due_at, told.expires_at, %(now)s, 'expired', 0, told.available_at,
+    concat('It was told at ', other.address, ' before this address was there.'), ''
+FROM notifications_channel other
+JOIN notifications_notification told ON told.channel_id = other.id
+WHERE other.user_id = %(user)s
+    AND other.kind = %(kind)s
+    AND other.id <> %(channel)s
+    AND told.contest_id IS NOT NULL
+    AND told.status = 'sent'
+    AND told.expires_at > %(now)s
+ORDER BY told.contest_id, told.kind, told.lead_minutes, told.starts_at, told.sent_at DESC
+"""
+
+
+def _take_over_what_was_told(channel: Channel) -> None:
+    values: dict[str, Any] = {
+        "channel": channel.pk,
+        "user": channel.user_id,
+        "kind": channel.kind,
+        "now": timezone.now(),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_TAKE_OVER, values)
+
+
+def forget_address(instance: EmailAddress, **_: Any) -> None:
+    """An address that is the account's no more, whoever took it away, is written to no more."""
+    Channel.objects.filter(user=instance.user_id, kind=Email.kind, address=instance.email).remove()

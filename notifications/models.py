@@ -176,6 +176,11 @@ class Preference(models.Model):
         """UTC where the system does not know the zone, or does not know it any more."""
         return ZoneInfo(self.time_zone if self.time_zone in time_zones() else "UTC")
 
+    @property
+    def is_paused(self) -> bool:
+        """A pause that is over ends in the table with the next plan."""
+        return self.paused and not (self.paused_until and self.paused_until <= timezone.now())
+
 
 class ContestChoice(models.Model):
     """What a member says of one contest, whatever they want else."""
@@ -284,6 +289,24 @@ class Channel(models.Model):
     @property
     def name(self) -> str:
         return self.label or self.address
+
+    @property
+    def is_offered(self) -> bool:
+        """Whether the operator has set up what its kind takes."""
+        return self.kind in CHANNELS and CHANNELS[self.kind].is_configured()
+
+    @property
+    def is_usable(self) -> bool:
+        return not self.why_not
+
+    @property
+    def why_not(self) -> str:
+        """Why nothing can be sent there, in a sentence for its owner; '' where it can."""
+        if self.disabled_at:
+            return f"It is off: {self.disabled_reason or 'no reason is known.'}"
+        if not self.verified_at:
+            return "It is not verified yet."
+        return "" if self.is_offered else f"{self.get_kind_display()} is not set up on this site."
 
 
 class NotificationKind(models.TextChoices):

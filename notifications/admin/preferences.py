@@ -9,24 +9,40 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.widgets import (
+    INPUT_CLASSES,
     UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminRadioSelectWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextInputWidget,
     UnfoldBooleanSwitchWidget,
 )
 
 from config.admin import NOTHING, EndlessListMixin, accounts_found
-from notifications.forms import PreferenceForm, lead_in_words
+from notifications.forms import DECIDED, PreferenceForm, lead_in_words
 from notifications.models import Preference
 
 WIDGETS = {
     "platforms": UnfoldAdminCheckboxSelectMultipleWidget,
+    "trainings": UnfoldBooleanSwitchWidget,
+    "unrated": UnfoldBooleanSwitchWidget,
+    "longest_contest": UnfoldAdminSelectWidget,
+    "excluded_words": UnfoldAdminTextInputWidget,
     "usual_leads": UnfoldAdminCheckboxSelectMultipleWidget,
     "other_leads": UnfoldAdminTextInputWidget,
     "time_zone": UnfoldAdminSelectWidget,
-    "trainings": UnfoldBooleanSwitchWidget,
+    "quiet_choice": UnfoldAdminRadioSelectWidget,
+    "digest": UnfoldAdminRadioSelectWidget,
+    "digest_hour": UnfoldAdminSelectWidget,
+    "digest_weekday": UnfoldAdminSelectWidget,
     "paused": UnfoldBooleanSwitchWidget,
 }
+TIMES = ("quiet_from", "quiet_until", "paused_until")
+COLUMNS = {
+    "usual_leads": ["lead_minutes"],
+    "other_leads": ["lead_minutes"],
+    "paused": ["paused", "paused_until"],
+}
+"""What a field decides, where that is not the column of its name."""
 
 
 class PreferenceAdminForm(PreferenceForm, forms.ModelForm):  # type: ignore[type-arg]  # generic for the checker alone
@@ -34,7 +50,7 @@ class PreferenceAdminForm(PreferenceForm, forms.ModelForm):  # type: ignore[type
 
     class Meta:
         model = Preference
-        fields = ("active", "paused", "trainings", "time_zone")
+        fields = ("active",)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["initial"] = {**PreferenceForm.initial_of(kwargs["instance"]), **(kwargs.get("initial") or {})}
@@ -44,11 +60,14 @@ class PreferenceAdminForm(PreferenceForm, forms.ModelForm):  # type: ignore[type
             field.widget = widget()
             if isinstance(field, forms.ChoiceField):
                 field.widget.choices = field.choices
+        for name in TIMES:
+            self.fields[name].widget.attrs["class"] = " ".join(INPUT_CLASSES)
         self.fields["paused"].help_text = "The member's own wish: nothing is sent until it is taken back."
+        self.fields["paused_until"].help_text = "In the member's time zone. Without a date: until they take it back."
 
     def clean(self) -> dict[str, Any]:
         wishes = super().clean()
-        for name in ("platforms", "lead_minutes"):
+        for name in DECIDED:
             if name in wishes:
                 setattr(self.instance, name, wishes[name])
         return wishes
@@ -72,8 +91,13 @@ class PreferenceAdmin(EndlessListMixin, ModelAdmin):
         else:
             platforms, leads = ["platform_names"], ["lead_times"]
         return (
-            (None, {"fields": ("user", "active", "paused", "last_seen_at")}),
-            ("Wants to hear of", {"fields": (*platforms, "trainings", *leads, "time_zone")}),
+            (None, {"fields": ("user", "active", "paused", "paused_until", "last_seen_at")}),
+            (
+                "Wants to hear of",
+                {"fields": (*platforms, "trainings", "unrated", "longest_contest", "excluded_words")},
+            ),
+            ("When", {"fields": (*leads, "time_zone", "quiet_from", "quiet_until", "quiet_choice")}),
+            ("Digest", {"fields": ("digest", "digest_hour", "digest_weekday")}),
         )
 
     def get_search_results(
@@ -90,8 +114,7 @@ class PreferenceAdmin(EndlessListMixin, ModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: Preference, form: PreferenceAdminForm, change: bool) -> None:
         """Only what was edited: the member may be here at this moment, which is noted in the same row."""
-        columns = {"usual_leads": "lead_minutes", "other_leads": "lead_minutes"}
-        obj.save(update_fields={columns.get(name, name) for name in form.changed_data})
+        obj.save(update_fields={column for name in form.changed_data for column in COLUMNS.get(name, [name])})
 
     @admin.display(description="address", ordering="user__email")
     def address(self, preference: Preference) -> str:

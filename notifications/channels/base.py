@@ -87,6 +87,8 @@ class Channel(ABC):
     kind: ClassVar[str]
     title: ClassVar[str]
     """What people call it."""
+    message: ClassVar[str] = "a message"
+    """What they call what comes that way."""
     concurrency: ClassVar[int] = 1
     """How many threads may be in `send` at once."""
 

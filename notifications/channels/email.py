@@ -30,6 +30,7 @@ CLOSING = 421
 class Email(Channel):
     kind: ClassVar[str] = "email"
     title: ClassVar[str] = "mail"
+    message: ClassVar[str] = "a mail"
 
     def __init__(self) -> None:
         self._connection: Any = get_connection(timeout=PATIENCE)

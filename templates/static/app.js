@@ -64,20 +64,71 @@ function keepCountdownsFresh() {
   document.addEventListener("visibilitychange", refresh);
 }
 
+// A member's zone is guessed by the browser, and theirs to confirm: with one press it is saved with whatever else is in
+// the form.
 function offerBrowserZone() {
-  for (const button of document.querySelectorAll("[data-takes-browser-zone]")) {
-    const select = document.getElementById(button.dataset.takesBrowserZone);
-    if (![...select.options].some((option) => option.value === browserZone)) continue;
-    const showWhereItHelps = () => (button.hidden = select.value === browserZone);
-    button.textContent = `Use ${browserZone.replaceAll("_", " ")}, this browser's zone`;
-    button.addEventListener("click", () => {
+  for (const hint of document.querySelectorAll("[data-offers-zone]")) {
+    const select = document.getElementById(hint.dataset.offersZone);
+    if (select.value === browserZone || ![...select.options].some((option) => option.value === browserZone)) continue;
+    const say = (name, zone) => {
+      for (const element of hint.querySelectorAll(`[data-zone-${name}]`)) element.textContent = zone.replaceAll("_", " ");
+    };
+    say("here", browserZone);
+    say("kept", select.value);
+    hint.hidden = false;
+    hint.querySelector("button").addEventListener("click", () => {
       select.value = browserZone;
-      showWhereItHelps();
-      select.focus();
+      select.form.requestSubmit();
     });
-    select.addEventListener("change", showWhereItHelps);
-    showWhereItHelps();
   }
+}
+
+// Words that are typed with commas between them are shown one by one, each with a button that takes it away.
+function showTokens() {
+  for (const list of document.querySelectorAll("[data-tokens-of]")) {
+    const input = document.getElementById(list.dataset.tokensOf);
+    const words = () => [...new Set(input.value.toLowerCase().split(/[,;]/).map((word) => word.trim().replace(/\s+/g, " ")))].filter(Boolean);
+    const show = () => {
+      list.replaceChildren(...words().map((word) => {
+        const [item, button] = [document.createElement("li"), document.createElement("button")];
+        button.type = "button";
+        button.textContent = "×";
+        button.setAttribute("aria-label", `Leave out “${word}” no more`);
+        button.addEventListener("click", () => {
+          input.value = words().filter((other) => other !== word).join(", ");
+          show();
+          input.focus();
+        });
+        item.append(word, button);
+        return item;
+      }));
+    };
+    input.addEventListener("input", show);
+    show();
+  }
+}
+
+// While a test is on its way, its line is taken anew from the server every other second; the rest of the page, where
+// something may be half typed, stays as it is.
+function watchTests() {
+  const watched = () => [...document.querySelectorAll("[data-watched]")];
+  const look = async () => {
+    if (!watched().length) return;
+    try {
+      const answer = await fetch(location.pathname, { headers: { Accept: "text/html" } });
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      for (const old of watched()) {
+        const now = fresh.getElementById(old.id);
+        if (!now) continue;
+        old.replaceChildren(...now.childNodes);
+        old.toggleAttribute("data-watched", now.hasAttribute("data-watched"));
+      }
+    } catch {
+      // Out of reach at the moment: it is asked again.
+    }
+    setTimeout(look, 2000);
+  };
+  if (watched().length) setTimeout(look, 1000);
 }
 
 // Only where the page is secure do browsers let it copy; elsewhere what there is to copy can be selected.
@@ -107,5 +158,7 @@ function closeMenusBeside() {
 tellZone();
 keepCountdownsFresh();
 offerBrowserZone();
+showTokens();
+watchTests();
 offerCopying();
 closeMenusBeside();

@@ -27,7 +27,7 @@ from django.utils import timezone
 from notifications.accounts import follow_verified_address
 from notifications.models import Channel, Notification, Preference
 from notifications.planning import plan
-from tests.factories import ContestFactory, MemberFactory, StaffFactory, UserFactory
+from tests.factories import ContestFactory, MemberFactory, NotificationFactory, StaffFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -52,9 +52,21 @@ def confirm(client: Client) -> None:
     client.post(link)
 
 
-def change_address(client: Client, email: str) -> None:
+def add_address(client: Client, email: str) -> None:
     client.post(reverse("account_email"), {"action_add": "", "email": email})
     confirm(client)
+
+
+def remove_address(client: Client, email: str) -> None:
+    client.post(reverse("account_email"), {"action_remove": "", "email": email})
+
+
+def change_address(client: Client, email: str) -> None:
+    """Add another one, sign in with that from now on, and remove the one before."""
+    before = EmailAddress.objects.get(user=client.session["_auth_user_id"], primary=True).email
+    add_address(client, email)
+    client.post(reverse("account_email"), {"action_primary": "", "email": email})
+    remove_address(client, before)
 
 
 def addresses(user: User) -> list[str]:
@@ -161,41 +173,55 @@ def test_verifying_one_address_touches_nobody_elses(client: Client) -> None:
     assert (addresses(alice), addresses(bob)) == (["alice@example.org"], [bob.email])
 
 
-def test_the_channel_follows_a_changed_address_and_says_nothing_twice(client: Client) -> None:
+def test_who_changes_their_address_is_told_nothing_twice(client: Client) -> None:
     alice = MemberFactory()
     client.force_login(alice)
     ContestFactory(starts_at=timezone.now() + timedelta(minutes=30))
     assert plan(timezone.now(), timezone.now()).new == 2
-    Notification.objects.filter(lead_minutes=1440).update(status="sent")
-    Channel.objects.filter(user=alice).update(last_error="Mailbox full.", last_error_at=timezone.now())
+    Notification.objects.filter(lead_minutes=1440).update(status="sent", sent_at=timezone.now())
 
     change_address(client, "new@example.org")
 
     assert addresses(alice) == ["new@example.org"]
-    channel = alice.channels.get()
-    assert (channel.last_error, channel.last_error_at, channel.last_sent_at) == ("", None, None)
-    assert plan(timezone.now(), timezone.now()).new == 0
-    told = Notification.objects.order_by("lead_minutes").values_list("channel__address", "lead_minutes", "status")
-    assert list(told) == [("new@example.org", 60, "pending"), ("new@example.org", 1440, "sent")]
+    plan(timezone.now(), timezone.now())
+    told = Notification.objects.order_by("lead_minutes", "channel_id").values_list(
+        "channel__address", "lead_minutes", "status", "error"
+    )
+    assert list(told) == [
+        (alice.email, 60, "skipped", "The channel is off: You removed it."),
+        ("new@example.org", 60, "pending", ""),
+        (alice.email, 1440, "sent", ""),
+        ("new@example.org", 1440, "expired", f"It was told at {alice.email} before this address was there."),
+    ]
+
+
+def test_each_verified_address_is_a_channel(client: Client) -> None:
+    alice = MemberFactory()
+    client.force_login(alice)
+    add_address(client, "second@example.org")
+    assert addresses(alice) == sorted([alice.email, "second@example.org"])
+    assert EmailAddress.objects.get(user=alice, primary=True).email == alice.email
+    assert User.objects.get(pk=alice.pk).email == alice.email
 
 
 def test_a_change_back_is_a_change_like_any_other(client: Client) -> None:
     alice = MemberFactory()
     client.force_login(alice)
+    channel = alice.channels.get()
     change_address(client, "new@example.org")
+    cache.clear()
     change_address(client, alice.email)
     assert addresses(alice) == [alice.email]
-    assert alice.channels.count() == 1
+    assert alice.channels.kept().get() == channel
 
 
-def test_a_change_of_a_dead_address_brings_the_channel_back_to_life(client: Client) -> None:
+def test_a_new_address_is_a_way_out_where_the_old_one_is_dead(client: Client) -> None:
     alice = MemberFactory()
     client.force_login(alice)
     alice.channels.update(disabled_at=timezone.now(), disabled_reason="No such mailbox.")
     assert addresses(alice) == []
     change_address(client, "new@example.org")
     assert addresses(alice) == ["new@example.org"]
-    assert alice.channels.get().disabled_reason == ""
 
 
 def test_verifying_again_turns_a_disabled_channel_on_again(client: Client) -> None:
@@ -208,13 +234,13 @@ def test_verifying_again_turns_a_disabled_channel_on_again(client: Client) -> No
     assert alice.channels.get().disabled_reason == ""
 
 
-def test_an_address_that_staff_verify_is_the_one_that_reminders_go_to(client: Client) -> None:
+def test_an_address_that_staff_verify_is_one_that_reminders_go_to(client: Client) -> None:
     client.force_login(StaffFactory())
     alice = MemberFactory()
     second = EmailAddress.objects.create(user=alice, email="second@example.org", verified=False)
     form = {"action": "make_verified", "_selected_action": str(second.pk)}
     client.post(reverse("admin:account_emailaddress_changelist"), form)
-    assert addresses(alice) == ["second@example.org"]
+    assert addresses(alice) == sorted([alice.email, "second@example.org"])
 
 
 def removing(user: User) -> Any:
@@ -234,6 +260,21 @@ def test_the_channel_goes_with_a_removed_address() -> None:
     assert delete_email(removing(alice), second)
     assert addresses(alice) == [alice.email]
     assert addresses(bob) == sorted([bob.email, second.email])
+
+
+def test_what_was_told_on_a_removed_channel_can_still_be_looked_at() -> None:
+    alice = MemberFactory()
+    channel = alice.channels.get()
+    told = NotificationFactory(channel=channel, status="sent")
+    EmailAddress.objects.filter(user=alice).delete()
+    channel.refresh_from_db()
+    assert (channel.verified_at, channel.disabled_reason, channel.removed_at) == (
+        None,
+        "You removed it.",
+        channel.disabled_at,
+    )
+    assert list(channel.notifications.all()) == [told]
+    assert not alice.channels.kept().exists()
 
 
 def test_a_change_that_is_taken_back_leaves_the_channel_alone(client: Client) -> None:

@@ -45,6 +45,7 @@ class WhatsApp(Channel):
 
     kind: ClassVar[str] = "whatsapp"
     title: ClassVar[str] = "WhatsApp"
+    message: ClassVar[str] = "a WhatsApp message"
     concurrency: ClassVar[int] = 8
 
     @classmethod
