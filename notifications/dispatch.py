@@ -25,13 +25,17 @@ UNTIL_THE_NEXT_ROUND = timedelta(minutes=30)
 class DispatchReport:
     """What a round did, in notifications; a message may carry several."""
 
-    planned: int = 0
+    planned_by_kind: dict[str, int] = field(default_factory=dict)
     expired: int = 0
     skipped: int = 0
     by_channel: dict[str, ChannelReport] = field(default_factory=dict)
     next_at: datetime | None = None
     """When something that waits may be sent, as at the end of somebody's quiet hours."""
     seconds: float = 0.0
+
+    @property
+    def planned(self) -> int:
+        return sum(self.planned_by_kind.values())
 
     def total(self, name: str) -> int:
         return sum(getattr(report, name) for report in self.by_channel.values())
@@ -48,12 +52,14 @@ class DispatchReport:
     def as_dict(self) -> dict[str, Any]:
         return {
             "planned": self.planned,
+            "planned_by_kind": self.planned_by_kind,
             "sent": self.total("sent"),
             "failed": self.total("failed"),
             "expired": self.expired,
             "skipped": self.skipped,
             "postponed": self.total("postponed"),
             "by_channel": {kind: asdict(report) for kind, report in self.by_channel.items()},
+            "next_at": self.next_at.isoformat() if self.next_at else None,
             "seconds": round(self.seconds, 3),
         }
 
@@ -77,7 +83,7 @@ def dispatch(
     with transaction.atomic():
         planned = plan(now, until)
         transaction.set_rollback(dry_run)
-    report.planned, report.expired, report.skipped = planned.new, planned.expired, planned.skipped
+    report.planned_by_kind, report.expired, report.skipped = planned.by_kind, planned.expired, planned.skipped
     if not dry_run:
         stop_at = inf if within is None else began + within.total_seconds()
         report.by_channel = _deliver_all(on_progress, Clock(stop_at))

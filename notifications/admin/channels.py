@@ -19,6 +19,10 @@ from notifications.models import Channel, Purpose
 from notifications.tasks import dispatch_soon
 
 TURNED_OFF = "Turned off by the staff."
+STATES = {"on": "success", "off": "danger", "not verified": "warning", "removed": "default"}
+"""What a channel's state is called, and the colour it has."""
+
+TOLD = ("disabled_at", "removed_at", "last_sent_at", "last_error_at", "last_error")
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -26,16 +30,19 @@ class StateFilter(admin.SimpleListFilter):
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
-        return [("on", "on"), ("off", "off"), ("unverified", "not verified"), ("failing", "last message failed")]
+        states = {"on": "on", "off": "off", "unverified": "not verified", "removed": "removed by its owner"}
+        return [*states.items(), ("failing", "last message failed")]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         match self.value():
             case "on":
                 return queryset.usable()
             case "off":
-                return queryset.exclude(disabled_at=None)
+                return queryset.kept().exclude(disabled_at=None)
             case "unverified":
-                return queryset.filter(verified_at=None)
+                return queryset.kept().filter(verified_at=None)
+            case "removed":
+                return queryset.exclude(removed_at=None)
             case "failing":
                 return queryset.failing()
         return queryset
@@ -75,6 +82,8 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]  # generic for the
         super().__init__(*args, **kwargs)
         self.fields["on"].initial = self.instance.disabled_at is None
         self.fields["reason"].initial = self.instance.disabled_reason
+        for field in self.fields.values():
+            field.disabled = self.instance.removed_at is not None  # it has to be verified anew
 
     def clean(self) -> None:
         super().clean()
@@ -101,12 +110,12 @@ class ChannelAdmin(EndlessListMixin, ModelAdmin):
         (None, {"fields": ("user", "kind", "address", "label", "wanted_for", "verified_at")}),
         (
             "Delivery",
-            {"fields": ("on", "reason", "disabled_at", "last_sent_at", "last_error_at", "last_error")},
+            {"fields": ("on", "reason", *TOLD)},
         ),
     )
     readonly_fields = (
         *("user", "kind", "address", "label", "wanted_for", "verified_at"),
-        *("disabled_at", "last_sent_at", "last_error_at", "last_error"),
+        *TOLD,
     )
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -145,8 +154,12 @@ class ChannelAdmin(EndlessListMixin, ModelAdmin):
     def wanted_for(self, channel: Channel) -> str:
         return ", ".join(purpose for purpose in Purpose if purpose in channel.purposes) or "nothing"
 
-    @display(description="state", label={"on": "success", "off": "danger", "not verified": "warning"})
+    @display(
+        description="state", label={"on": "success", "off": "danger", "not verified": "warning", "removed": "default"}
+    )
     def state(self, channel: Channel) -> str:
+        if channel.removed_at:
+            return "removed"
         if channel.disabled_at:
             return "off"
         return "on" if channel.verified_at else "not verified"
