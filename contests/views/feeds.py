@@ -68,10 +68,11 @@ class News:
 
 
 def _news(source: Source) -> list[News]:
-    """The newest announcements, moves and cancellations, the newest first."""
+    """The newest announcements, moves and cancellations, the newest first; of what was over by then, nothing."""
     announced = source.contests.filter(starts_at__gt=F("first_seen_at")).order_by("-first_seen_at", "starts_at")
     changes = (
         ContestChange.objects.filter(contest__in=source.contests, field__in=["starts_at", "cancelled_at"])
+        .filter(contest__ends_at__gt=F("changed_at"))
         .select_related("contest__platform")
         .order_by("-changed_at", "-pk")
     )

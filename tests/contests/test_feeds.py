@@ -55,7 +55,8 @@ def test_new_moved_and_cancelled_contests_are_news_the_newest_first(client: Clie
     changed(contest, "name", "Round", "Round <1>", 2 * HOUR)
     changed(contest, "cancelled_at", "", NOW - HOUR, HOUR)
     starting(DAY, name="Weekly", platform="leetcode", first_seen_at=NOW - 4 * HOUR)
-    starting(-DAY, name="Was there when we came", first_seen_at=NOW - HOUR)
+    over = starting(-DAY, name="Was over when we came", first_seen_at=NOW - HOUR)
+    changed(over, "starts_at", NOW - 2 * DAY, NOW - DAY, HOUR)
     client.cookies["time_zone"] = "Asia/Tokyo"
     assert titles(client) == ["Cancelled: Round <1>", "Moved: Round <1>", "New: Weekly", "New: Round <1>"]
     moved = news(client).select("entry")[1]
