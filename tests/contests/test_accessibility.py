@@ -117,8 +117,9 @@ def test_a_month_is_a_grid_where_there_is_room_and_a_list_of_days_with_contests_
     cells = page.locator(".day")
     expect(page.locator(".weekdays")).to_be_visible()
     assert page.locator(".day:visible").count() == cells.count()
-    tops = {round(box["y"]) for cell in cells.all()[:7] if (box := cell.bounding_box())}
-    assert len(tops) == 1, "the days of a week stand side by side"
+    tops = page.evaluate("[...document.querySelectorAll('.day')].map((day) => day.getBoundingClientRect().top)")
+    assert len({*tops[:7]}) == 1, "the days of a week stand side by side"
+    assert tops[6] < tops[7]
 
     page = visit(this_month(), PHONE)
     expect(page.locator(".weekdays")).to_be_hidden()
