@@ -120,6 +120,7 @@ def test_a_month_is_a_grid_where_there_is_room_and_a_list_of_days_with_contests_
     tops = page.evaluate("[...document.querySelectorAll('.day')].map((day) => day.getBoundingClientRect().top)")
     assert len({*tops[:7]}) == 1, "the days of a week stand side by side"
     assert tops[6] < tops[7]
+    expect(page.locator(".month .cancelled a")).to_have_css("text-decoration-line", "line-through")
 
     page = visit(this_month(), PHONE)
     expect(page.locator(".weekdays")).to_be_hidden()
