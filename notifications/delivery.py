@@ -3,12 +3,13 @@
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 from math import inf
+from operator import itemgetter
 from threading import Lock
 from typing import Any
 from uuid import UUID, uuid4
@@ -28,16 +29,13 @@ from notifications.channels.base import (
     ProviderDown,
     RetryLater,
 )
-from notifications.messages import Letter, Renderer
+from notifications.messages import Envelope, Item, Letter, Notice, Renderer
 from notifications.models import OPEN_STATUSES, Notification, NotificationKind, Status
 
 logger = logging.getLogger(__name__)
 
 BATCH = 200
 """Channels, and so messages, claimed at once."""
-
-CLAIMERS = 8
-"""How many processes may claim at the same moment without one of them coming away empty-handed."""
 
 LEASE = timedelta(minutes=15)
 """How long a claim holds. A process that has not sent all of its batch when half of it is over lets the rest go."""
@@ -51,11 +49,11 @@ LONGEST_NAP = 1.0
 """Seconds between two looks at whether a provider whose rate is reached takes more."""
 
 # A whole channel is claimed or none of it: what is due together leaves as one message of its kind, whoever sends it.
-# The lock on the channel lets two claimers share the work; it is weaker than a foreign key's, so that planning goes on
-# meanwhile. Nobody waits for a row that another holds, so nobody can wait in a circle.
+# The lock on the channel lets any number of claimers share the work; it is weaker than a foreign key's, so that plans
+# go on meanwhile. Nobody waits for a row that another holds, so nobody can wait in a circle.
 _CLAIM = """
-WITH candidate AS (
-    SELECT notification.channel_id
+WITH mine AS (
+    SELECT channel.id, channel.user_id, channel.address, channel.keys
     FROM notifications_notification notification
     JOIN notifications_channel channel ON channel.id = notification.channel_id
     WHERE notification.status IN ('pending', 'sending')
@@ -63,17 +61,14 @@ WITH candidate AS (
         AND notification.expires_at > %(now)s
         AND channel.kind = %(kind)s
     ORDER BY notification.available_at
-    LIMIT %(candidates)s
-), mine AS (
-    SELECT channel.id, gen_random_uuid() AS message
-    FROM notifications_channel channel
-    WHERE channel.id IN (SELECT channel_id FROM candidate)
     LIMIT %(batch)s
-    FOR NO KEY UPDATE SKIP LOCKED
+    FOR NO KEY UPDATE OF channel SKIP LOCKED
+), recipient AS (
+    SELECT DISTINCT ON (id) mine.*, gen_random_uuid() AS message FROM mine
 ), due AS (
-    SELECT notification.id, md5(concat(mine.message, notification.kind))::uuid AS message
-    FROM mine
-    JOIN notifications_notification notification ON notification.channel_id = mine.id
+    SELECT notification.id, md5(concat(recipient.message, notification.kind))::uuid AS message
+    FROM recipient
+    JOIN notifications_notification notification ON notification.channel_id = recipient.id
     WHERE notification.status IN ('pending', 'sending')
         AND notification.available_at <= %(now)s
         AND notification.expires_at > %(now)s
@@ -87,9 +82,16 @@ WITH candidate AS (
         message = coalesce(notification.message, due.message)
     FROM due
     WHERE notification.id = due.id
-    RETURNING notification.id
+    RETURNING notification.*
 )
-SELECT (SELECT count(*) FROM candidate), (SELECT array_agg(id) FROM claimed)
+SELECT claimed.message, claimed.kind, recipient.id, recipient.address, recipient.keys::text, preference.time_zone,
+    claimed.id, claimed.contest_id, claimed.starts_at, claimed.was_at, claimed.detail, claimed.expires_at,
+    claimed.attempts
+FROM claimed
+JOIN recipient ON recipient.id = claimed.channel_id
+LEFT JOIN notifications_preference preference ON preference.user_id = recipient.user_id
+LEFT JOIN contests_contest contest ON contest.id = claimed.contest_id
+ORDER BY claimed.message, claimed.starts_at, contest.platform_id, contest.key, claimed.lead_minutes DESC
 """
 
 # Who loses a channel is told on another one, if there is one; for a week that is worth to know.
@@ -252,44 +254,45 @@ def _waits_for_more(kind: str, now: datetime) -> bool:
 def _claim(kind: str, most: int) -> Batch | None:
     """Take up to so many channels' due notifications, or None where nothing is left to take.
 
-    Where others hold every candidate at this moment, they are about to take or release them: look again.
+    Where others hold all that is left at this moment, they are about to take or release it: look again.
     """
     while True:
         claim = uuid4()
         now = timezone.now()
         with connection.cursor() as cursor:
             cursor.execute(
-                _CLAIM,
-                {
-                    "now": now,
-                    "kind": kind,
-                    "claim": claim,
-                    "lease_ends_at": now + LEASE,
-                    "batch": most,
-                    "candidates": BATCH * CLAIMERS,
-                },
+                _CLAIM, {"now": now, "kind": kind, "claim": claim, "lease_ends_at": now + LEASE, "batch": most}
             )
-            candidates, ids = cursor.fetchone()
-        if ids:
-            return Batch(claim, letters(ids, now))
-        if not candidates:
+            rows = cursor.fetchall()
+        if rows:
+            return Batch(claim, _letters(rows, now))
+        if not _waits_for_more(kind, now):
             return None
         time.sleep(0.02)
 
 
-def letters(ids: Sequence[int], now: datetime) -> Sequence[Letter]:
-    """The notifications with all that a message needs, those of one message together."""
-    notifications = list(
-        Notification.objects.filter(pk__in=ids)
-        .select_related("channel__user__preference", "contest__platform")
-        .order_by("message", "starts_at", "contest__platform", "contest__key", "-lead_minutes")
-    )
-    named = digests.contents([each.pk for each in notifications if each.kind == NotificationKind.DIGEST], now)
-    contests = Contest.objects.select_related("platform").in_bulk({pk for found in named.values() for pk in found})
-    return [
-        Letter(found := tuple(group), tuple(contests[pk] for each in found for pk in named.get(each.pk, ())))
-        for _, group in groupby(notifications, key=lambda notification: notification.message)
-    ]
+def _letters(rows: Sequence[tuple[Any, ...]], now: datetime) -> Sequence[Letter]:
+    """What was claimed, as rows of `_CLAIM`, with all that a message needs; those of one message together."""
+    claimed = [(Envelope(*row[:6]), Notice(*row[6:])) for row in rows]
+    digest_ids = [notice.id for envelope, notice in claimed if envelope.kind == NotificationKind.DIGEST]
+    named = digests.contents(digest_ids, now)
+    pks = {notice.contest for _, notice in claimed if notice.contest}.union(*named.values())
+    contests = Contest.objects.select_related("platform").in_bulk(pks)
+    letters = []
+    for envelope, group in groupby(claimed, key=itemgetter(0)):
+        notices = [notice for _, notice in group]
+        letters.append(Letter(envelope, notices, _items(notices, named, contests)))
+    return letters
+
+
+def _items(
+    notices: Sequence[Notice], named: Mapping[int, Sequence[int]], contests: Mapping[int, Contest]
+) -> tuple[Item, ...]:
+    """Each contest once, however many leads are due together; of a digest, those that it names."""
+    by_contest = {notice.contest: notice for notice in notices if notice.contest in contests}
+    if by_contest:
+        return tuple(Item(contests[pk], each.starts_at, each.was_at) for pk, each in by_contest.items() if pk)
+    return tuple(Item(contests[pk]) for notice in notices for pk in named.get(notice.id, ()) if pk in contests)
 
 
 def _deliver(batch: Batch, channel: Channel, renderer: Renderer, clock: Clock) -> Sequence[Outcome]:
@@ -304,7 +307,7 @@ def _deliver(batch: Batch, channel: Channel, renderer: Renderer, clock: Clock) -
             outcomes[outcome.message] = outcome
     finally:
         for letter in batch.letters:
-            outcomes.setdefault(letter.message, _untried(letter))
+            outcomes.setdefault(letter.envelope.message, _untried(letter))
         _record_surely(channel.kind, batch.claim, list(outcomes.values()))
     return list(outcomes.values())
 
@@ -365,8 +368,8 @@ class Sender:
 
 
 def _outcome(letter: Letter, status: Status, **more: Any) -> Outcome:
-    pks = tuple(each.pk for each in letter.notifications)
-    return Outcome(letter.message, letter.channel.pk, pks, status, **more)
+    pks = tuple(notice.id for notice in letter.notices)
+    return Outcome(letter.envelope.message, letter.envelope.channel, pks, status, **more)
 
 
 def _untried(letter: Letter) -> Outcome:
@@ -380,7 +383,7 @@ def _waiting(letter: Letter, down: ProviderDown) -> Outcome:
 def _failed(letter: Letter, error: DeliveryError) -> Outcome:
     match error:
         case RetryLater():
-            after = max(_backoff(letter.notifications[0].attempts), error.after or timedelta(0))
+            after = max(_backoff(letter.notices[0].attempts), error.after or timedelta(0))
             return _outcome(letter, Status.PENDING, error=str(error), after=after)
         case OutcomeUnknown():
             return _outcome(letter, Status.PENDING, error=str(error), after=UNKNOWN_PAUSE)

@@ -1,8 +1,10 @@
 """What members are told, in their own time."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -13,17 +15,30 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 
+from config.calendars import calendar
 from contests.models import Contest
 from notifications.channels.base import Message
-from notifications.models import Channel, Notification, NotificationKind, Purpose
+from notifications.models import NotificationKind, Purpose, zone_called
 
-PURPOSES = {
+PURPOSES: dict[str, Purpose] = {
     NotificationKind.REMINDER: Purpose.REMINDERS,
     NotificationKind.MOVED: Purpose.CHANGES,
     NotificationKind.CANCELLED: Purpose.CHANGES,
     NotificationKind.DIGEST: Purpose.DIGEST,
 }
 """What a member must want a channel for to be told on it; whatever else is told is no matter of choice."""
+
+_NO_MORE = {
+    Purpose.REMINDERS: "No more reminders to this address",
+    Purpose.CHANGES: "Tell this address no more of changes",
+    Purpose.DIGEST: "No more digests to this address",
+}
+
+_WITH_CALENDAR = (NotificationKind.REMINDER, NotificationKind.MOVED, NotificationKind.CANCELLED)
+"""Bring the contests as a file, too, that adds them to a calendar, or puts right what an earlier one added."""
+
+KEPT = 500
+"""Rendered messages, of some 10 kB each: digests of people who chose differently all differ."""
 
 _UNSUBSCRIBE_HERE = "https://unsubscribe.invalid/"
 """Stands in rendered text for the one thing in which two members' mails differ."""
@@ -33,47 +48,49 @@ _signer = Signer(salt="notifications.unsubscribe")
 
 def unsubscribe_url(channel: int, purpose: str) -> str:
     """The absolute address at which this channel's owner, and nobody else, ends what it is sent for this purpose."""
-    token = _signer.sign_object({"channel": channel, "purpose": purpose})
-    return settings.SITE_URL + reverse("unsubscribe", args=[token])
+    before, after = _around_token()
+    return settings.SITE_URL + before + _signer.sign(f"{channel}-{purpose}") + after
 
 
 def unsubscribing(token: str) -> tuple[int, Purpose] | None:
     """The channel and the purpose that a token of `unsubscribe_url` speaks of; None where it is forged or damaged."""
     try:
-        named = _signer.unsign_object(token)
-        return int(named["channel"]), Purpose(named["purpose"])
-    except (BadSignature, KeyError, TypeError, ValueError):
+        channel, _, purpose = _signer.unsign(token).partition("-")
+        return int(channel), Purpose(purpose)
+    except (BadSignature, ValueError):
         return None
 
 
+@cache
+def _around_token() -> tuple[str, str]:
+    """The path of the page before and after the token; to look it up takes longer than to sign."""
+    before, _, after = reverse("unsubscribe", args=["TOKEN"]).partition("TOKEN")
+    return before, after
+
+
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """What leaves as one message: notifications of one kind for one channel; a digest with the contests it names."""
+class Envelope:
+    """Whom a message is for. `keys` is JSON; there is no `time_zone` where the member has no preferences."""
 
-    notifications: Sequence[Notification]
-    named: Sequence[Contest] = ()
+    message: UUID
+    kind: str
+    channel: int
+    address: str
+    keys: str
+    time_zone: str | None
 
-    @property
-    def message(self) -> UUID:
-        identity = self.notifications[0].message
-        assert identity is not None
-        return identity
 
-    @property
-    def channel(self) -> Channel:
-        return self.notifications[0].channel
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a message needs to know of one notification that it carries, whose contest may be no more."""
 
-    @property
-    def kind(self) -> NotificationKind:
-        return NotificationKind(self.notifications[0].kind)
-
-    @property
-    def items(self) -> Sequence["Item"]:
-        """Each contest once, however many leads are due together."""
-        if self.kind == NotificationKind.DIGEST:
-            return [Item(contest) for contest in self.named]
-        by_contest = {each.contest_id: each for each in self.notifications if each.contest is not None}
-        return [Item(each.contest, each.starts_at, each.was_at) for each in by_contest.values() if each.contest]
+    id: int
+    contest: int | None
+    starts_at: datetime
+    was_at: datetime | None
+    detail: str
+    expires_at: datetime
+    attempts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,67 +103,88 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class Letter:
+    """What leaves as one message: notifications of one kind for one channel, and the contests that it names."""
+
+    envelope: Envelope
+    notices: Sequence[Notice]
+    items: tuple[Item, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Rendered:
     subject: str
     text: str
+    foot: str
     html: str
+    url: str
+    calendar: bytes = b""
 
 
 class Renderer:
     """Renders each distinct message once: the same contests in the same zone read the same for everybody."""
 
     def __init__(self) -> None:
-        self._rendered: dict[tuple[object, ...], Rendered] = {}
+        self._rendered = lru_cache(KEPT)(_render)
 
     def message(self, letter: Letter) -> Message | None:
         """The message that carries a letter; None where there is nothing left to tell."""
-        channel, items = letter.channel, letter.items
-        if letter.kind in PURPOSES and not items:
+        envelope, items = letter.envelope, letter.items
+        purpose = PURPOSES.get(envelope.kind)
+        if purpose and not items:
             return None
-        zone = channel.user.preference.zone
-        details = tuple(dict.fromkeys(each.detail for each in letter.notifications if each.detail))
-        key = (letter.kind, zone.key, details, *((item.contest.pk, item.starts_at, item.was_at) for item in items))
-        if key not in self._rendered:
-            self._rendered[key] = _render(letter.kind, items, zone, details)
-        rendered = self._rendered[key]
-        purpose = PURPOSES.get(letter.kind)
-        url = unsubscribe_url(channel.pk, purpose) if purpose else ""
+        details = tuple(dict.fromkeys(notice.detail for notice in letter.notices if notice.detail))
+        rendered = self._rendered(envelope.kind, items, zone_called(envelope.time_zone or ""), details)
+        link = unsubscribe_url(envelope.channel, purpose) if purpose else ""
         return Message(
-            id=letter.message,
-            address=channel.address,
-            keys=channel.keys,
-            purpose=purpose or letter.kind,
+            id=envelope.message,
+            address=envelope.address,
+            keys=json.loads(envelope.keys),
+            purpose=purpose or envelope.kind,
             subject=rendered.subject,
-            text=rendered.text.replace(_UNSUBSCRIBE_HERE, url),
-            html=rendered.html.replace(_UNSUBSCRIBE_HERE, url),
-            url=_page(items),
-            unsubscribe_url=url,
-            tag=f"contest-{items[0].contest.pk}" if len(items) == 1 else letter.message.hex,
-            expires_at=min(each.expires_at for each in letter.notifications),
+            text=rendered.text,
+            foot=rendered.foot.replace(_UNSUBSCRIBE_HERE, link),
+            html=rendered.html.replace(_UNSUBSCRIBE_HERE, link),
+            url=rendered.url,
+            unsubscribe_url=link,
+            tag=f"contest-{items[0].contest.pk}" if len(items) == 1 else envelope.message.hex,
+            calendar=rendered.calendar,
+            expires_at=min(notice.expires_at for notice in letter.notices),
         )
 
 
 def _page(items: Sequence[Item]) -> str:
     """The page of what a message speaks of."""
-    return settings.SITE_URL + reverse("contests")
+    match items:
+        case []:
+            path = reverse("preferences")
+        case [item]:
+            path = item.contest.get_absolute_url()
+        case _:
+            path = reverse("contests")
+    return settings.SITE_URL + path
 
 
-def _render(kind: NotificationKind, items: Sequence[Item], zone: ZoneInfo, details: Sequence[str]) -> Rendered:
-    subject = _SUBJECTS[kind](items, zone)
+def _render(kind: str, items: Sequence[Item], zone: ZoneInfo, details: Sequence[str]) -> Rendered:
+    subject, url, purpose = _SUBJECTS[kind](items, zone), _page(items), PURPOSES.get(kind)
     context: Mapping[str, Any] = {
         "subject": subject,
         "items": items,
-        "contests": [item.contest for item in items],
         "details": details,
         "zone": zone.key,
+        "page_url": url,
         "site_url": settings.SITE_URL,
         "preferences_url": settings.SITE_URL + reverse("preferences"),
-        "unsubscribe_url": _UNSUBSCRIBE_HERE if kind in PURPOSES else "",
+        "unsubscribe_url": _UNSUBSCRIBE_HERE if purpose else "",
+        "no_more": _NO_MORE[purpose] if purpose else "",
     }
     with timezone.override(zone):
-        text = render_to_string(f"notifications/messages/{kind}.txt", context)
-        html = render_to_string(f"notifications/messages/{kind}.html", context)
-    return Rendered(subject, text, html)
+        text, foot, html = (
+            render_to_string(f"notifications/messages/{name}", context).strip()
+            for name in (f"{kind}.txt", "foot.txt", f"{kind}.html")
+        )
+    file = calendar(item.contest.calendar_entry for item in items) if kind in _WITH_CALENDAR else b""
+    return Rendered(subject, text, foot, html, url, file)
 
 
 def _reminder(items: Sequence[Item], zone: ZoneInfo) -> str:
@@ -174,7 +212,7 @@ def _digest(items: Sequence[Item], zone: ZoneInfo) -> str:
     return f"Coming up: {len(items)} contests, the first {_moment(items[0].contest.starts_at, zone)}"
 
 
-_SUBJECTS: dict[NotificationKind, Callable[[Sequence[Item], ZoneInfo], str]] = {
+_SUBJECTS: dict[str, Callable[[Sequence[Item], ZoneInfo], str]] = {
     NotificationKind.REMINDER: _reminder,
     NotificationKind.MOVED: _moved,
     NotificationKind.CANCELLED: _cancelled,

@@ -49,6 +49,11 @@ def time_zones() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
+def zone_called(name: str) -> ZoneInfo:
+    """UTC where the system does not know the zone, or does not know it any more."""
+    return ZoneInfo(name if name in time_zones() else "UTC")
+
+
 def validate_time_zone(name: str) -> None:
     if name not in time_zones():
         raise ValidationError(f"There is no time zone called “{name}”.")
@@ -173,8 +178,7 @@ class Preference(models.Model):
 
     @property
     def zone(self) -> ZoneInfo:
-        """UTC where the system does not know the zone, or does not know it any more."""
-        return ZoneInfo(self.time_zone if self.time_zone in time_zones() else "UTC")
+        return zone_called(self.time_zone)
 
     @property
     def is_paused(self) -> bool:

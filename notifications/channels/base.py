@@ -18,7 +18,8 @@ class Message:
       are asked for at the moment they are sent.
     - `tag` is the same for messages of which a later one takes an earlier one's place: at most 32 characters of the
       base64url alphabet.
-    - `subject` is one line; `text` and `html` say all there is to say.
+    - `subject` is one line; `text` and `html` say all there is to say. `foot` is what a mail says below the text, and
+      what the HTML has too: why one gets it, and how one gets less.
     - `url` is the page of what it speaks of; `unsubscribe_url` ends messages of this purpose on this channel.
     - `calendar` is an iCalendar file of the contests, or nothing.
     - `keys` are what the address needs besides: of a push subscription its `p256dh` and `auth`.
@@ -31,6 +32,7 @@ class Message:
     text: str
     expires_at: datetime
     purpose: str = "reminders"
+    foot: str = ""
     html: str = ""
     url: str = ""
     unsubscribe_url: str = ""

@@ -3,6 +3,7 @@
 import re
 import time
 from datetime import timedelta
+from email.message import EmailMessage
 from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
@@ -13,15 +14,16 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from icalendar import Calendar
 from pytest_django import Settings
 
+from contests.models import Contest
 from notifications import delivery, messages
 from notifications.channels import CHANNELS, email
 from notifications.channels.base import Message
 from notifications.channels.email import Email
 from notifications.delivery import Clock, deliver
 from notifications.dispatch import dispatch
-from notifications.messages import Letter, Renderer
 from notifications.models import Channel, Notification, Preference, Status
 from notifications.scope import Scope
 from notifications.settling import settle
@@ -115,6 +117,51 @@ def test_a_moved_contest_is_told_again_with_its_new_start(inbox: Inbox) -> None:
     assert sum(" moved to " in mail["Subject"] for mail in inbox.mails) == 1
 
 
+def entry(mail: EmailMessage) -> Any:
+    """The one contest in the calendar that comes with a mail."""
+    (file,) = mail.iter_attachments()
+    content = file.get_payload(decode=True)
+    assert isinstance(content, bytes)
+    (found,) = Calendar.from_ical(content).walk("VEVENT")
+    return found
+
+
+def test_the_calendar_in_a_later_mail_puts_right_the_entry_that_an_earlier_one_made(inbox: Inbox) -> None:
+    MemberFactory(preference__lead_minutes=[60])
+    contest = ContestFactory(starts_at=timezone.now() + timedelta(minutes=45))
+    dispatch()
+    moved = contest.starts_at + timedelta(minutes=10)
+    Contest.objects.filter(pk=contest.pk).update(starts_at=moved, sequence=1)
+    dispatch()
+    Contest.objects.filter(pk=contest.pk).update(cancelled_at=timezone.now(), sequence=2)
+    dispatch()
+
+    first, *_, last = (entry(mail) for mail in inbox.mails)
+    assert {str(entry(mail)["UID"]) for mail in inbox.mails} == {contest.calendar_entry.uid}
+    assert [entry(mail)["SEQUENCE"] for mail in inbox.mails] == [0, 1, 1, 2]
+    assert last["DTSTART"].dt - first["DTSTART"].dt == timedelta(minutes=10)
+    assert (first["STATUS"], last["STATUS"]) == ("CONFIRMED", "CANCELLED")
+
+
+def test_a_mail_leads_to_the_contest_here_and_at_its_platform(inbox: Inbox) -> None:
+    MemberFactory()
+    contest = ContestFactory()
+    dispatch()
+    for kind in ("plain", "html"):
+        content = inbox.mails[0].get_body((kind,)).get_content()  # type: ignore[union-attr]
+        assert contest.url in content
+        assert f"http://127.0.0.1:8000{contest.get_absolute_url()}" in content
+
+
+def test_what_is_not_asked_for_by_choice_cannot_be_unsubscribed_from(inbox: Inbox) -> None:
+    NotificationFactory(kind="test", contest=None, contest_name="", starts_at=timezone.now() + timedelta(hours=1))
+    dispatch()
+    (mail,) = inbox.mails
+    assert "List-Unsubscribe" not in mail
+    assert "unsubscribe" not in mail.as_string()
+    assert not list(mail.iter_attachments())
+
+
 def test_an_address_that_does_not_exist_turns_its_channel_off_and_no_other(inbox: Inbox) -> None:
     MemberFactory(email="gone@example.org")
     MemberFactory(email="bob@example.org")
@@ -175,16 +222,11 @@ def test_without_a_mail_server_everybody_waits_and_no_attempt_is_used_up(setting
 
 
 def test_a_server_that_hung_up_is_called_again(inbox: Inbox) -> None:
-    MemberFactory()
-    contest = ContestFactory()
     with CHANNELS["email"]() as channel:
-        batch = [NotificationFactory(contest=contest) for _ in range(2)]
-        renderer = Renderer()
-        for notification in batch:
-            notification.message = uuid4()
-            message = renderer.message(Letter([notification]))
-            assert message is not None
-            channel.send(message)
+        for _ in range(2):
+            channel.send(
+                Message(id=uuid4(), address="a@example.org", subject="Hi", text="Hi", expires_at=timezone.now())
+            )
             channel._connection.connection.sock.close()  # type: ignore[attr-defined]  # the wire is cut
     assert len(inbox.mails) == 2
 
@@ -199,7 +241,7 @@ def test_what_a_dead_process_had_claimed_is_sent_when_its_lease_is_over(inbox: I
     assert deliver("email").sent == 1
 
     (mail,) = inbox.mails
-    assert mail["Message-ID"] == f"<{claimed.letters[0].message}@127.0.0.1>"
+    assert mail["Message-ID"] == f"<{claimed.letters[0].envelope.message}@127.0.0.1>"
 
 
 def test_an_outcome_whose_claim_was_lost_changes_nothing(inbox: Inbox) -> None:
@@ -207,14 +249,14 @@ def test_an_outcome_whose_claim_was_lost_changes_nothing(inbox: Inbox) -> None:
     late = delivery._claim("email", delivery.BATCH)
     assert late is not None
     (letter,) = late.letters
-    (notification,) = letter.notifications
+    (notice,) = letter.notices
     Notification.objects.update(available_at=timezone.now())
     deliver("email")
 
     outcome = delivery.Outcome(
-        message=letter.message,
-        channel=notification.channel_id,
-        notifications=(notification.pk,),
+        message=letter.envelope.message,
+        channel=letter.envelope.channel,
+        notifications=(notice.id,),
         status=Status.FAILED,
         error="I was slow.",
     )
@@ -263,10 +305,10 @@ def test_what_left_before_an_interruption_does_not_leave_again(
         NotificationFactory()
 
     class Interrupted(Email):
-        def _mail(self, message: Message) -> Any:
+        def _hand_over(self, message: Message) -> None:
             if len(inbox.mails) == 2:
                 raise interruption
-            return super()._mail(message)
+            super()._hand_over(message)
 
     monkeypatch.setitem(CHANNELS, "email", Interrupted)
     with pytest.raises(interruption):
@@ -281,13 +323,13 @@ def test_what_left_before_an_interruption_does_not_leave_again(
 def test_a_message_that_cannot_be_made_stops_no_other(inbox: Inbox) -> None:
     contest = ContestFactory()
     alice, bob = (NotificationFactory(contest=contest) for _ in range(2))
-    Preference.objects.filter(user=alice.channel.user).delete()
+    Notification.objects.filter(pk=alice.pk).update(kind="rumour")
 
     assert deliver("email").sent == 1
 
     alice.refresh_from_db()
     assert alice.status == Status.FAILED
-    assert "preference" in alice.error
+    assert "rumour" in alice.error
     assert inbox.recipients == [bob.channel.address]
 
 
@@ -366,7 +408,7 @@ def test_nobody_waits_for_a_reminder_that_another_holds(inbox: Inbox) -> None:
         assert settle(Scope(timezone.now(), timezone.now())) == {}
     connection.close()
     assert claimed is not None
-    assert [[each.pk for each in letter.notifications] for letter in claimed.letters] == [[bob.pk]]
+    assert [[each.id for each in letter.notices] for letter in claimed.letters] == [[bob.pk]]
     assert settle(Scope(timezone.now(), timezone.now())) == {Status.SKIPPED: 1}
 
 

@@ -25,9 +25,6 @@ LONGEST_ANSWER = 64 * 2**10
 LONGEST_SUBJECT, LONGEST_TEXT = 200, 600
 """Characters. A message has 1024 at most, and the template's own words are among them."""
 
-FOOT = "\n--\n"
-"""After it a text says what a mail must say; here the template does."""
-
 NOTHING = "–"
 """In place of an empty value, which Meta takes for a missing one."""
 
@@ -118,8 +115,7 @@ def _components(message: Message) -> list[dict[str, Any]]:
     if message.purpose == "verification":
         values, end = [message.text], message.text
     else:
-        text = message.text.partition(FOOT)[0]
-        values = [_one_line(message.subject, LONGEST_SUBJECT), _one_line(text, LONGEST_TEXT)]
+        values = [_one_line(message.subject, LONGEST_SUBJECT), _one_line(message.text, LONGEST_TEXT)]
         end = _end(message.url)
     button = {"type": "button", "sub_type": "url", "index": "0"}
     return [{"type": "body", "parameters": _texts(*values)}, {**button, "parameters": _texts(end)}]

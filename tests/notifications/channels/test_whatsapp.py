@@ -126,7 +126,7 @@ def test_a_message_without_a_page_of_ours_leads_to_the_preferences(graph: Graph,
 
 
 def test_the_foot_of_a_mail_is_left_out(graph: Graph) -> None:
-    send(message(text="Round 1\n\n--\nNo more reminders to this address: https://example.org/unsubscribe/x/\n"))
+    send(message(text="Round 1\n\n", foot="No more reminders to this address: https://example.org/unsubscribe/x/\n"))
     assert texts(graph.taken[0])[1] == "Round 1"
 
 

@@ -2,13 +2,15 @@
 
 import re
 import smtplib
-from email.utils import formatdate
 from typing import Any, ClassVar
 
 from django.conf import settings
-from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core.mail import get_connection
+from django.core.mail.backends.smtp import EmailBackend
+from django.core.mail.message import sanitize_address
 
 from notifications.channels.base import Channel, ChannelDead, DeliveryError, GiveUp, Message, ProviderDown, RetryLater
+from notifications.channels.email.writing import Writer, mail
 
 NO_SUCH_MAILBOX = {550, 551, 553, 556}
 """Replies to RCPT that speak of the address (RFC 5321, section 4.2.3; RFC 7504 for 556)."""
@@ -34,21 +36,22 @@ class Email(Channel):
 
     def __init__(self) -> None:
         self._connection: Any = get_connection(timeout=PATIENCE)
+        self._writer = Writer()
+        self._sender = sanitize_address(settings.DEFAULT_FROM_EMAIL, settings.DEFAULT_CHARSET)
         self._hang_ups = 0
 
     def send(self, message: Message) -> None:
         """Send one mail; a server that hung up between two mails is called again."""
-        mail = self._mail(message)
         is_new = self._open()
         try:
             try:
-                self._connection.send_messages([mail])
+                self._hand_over(message)
             except smtplib.SMTPException as error:
                 if is_new or not _hung_up(error) or isinstance(error.__context__, TimeoutError):
                     raise
                 self._drop()
                 self._open()
-                self._connection.send_messages([mail])
+                self._hand_over(message)
         except (smtplib.SMTPException, OSError, ValueError) as error:
             raise self._typed(error, message.address) from error
         except BaseException:  # interrupted in the middle of a mail
@@ -58,6 +61,14 @@ class Email(Channel):
 
     def close(self) -> None:
         self._connection.close()
+
+    def _hand_over(self, message: Message) -> None:
+        """The short way where it leads to the same: over Django's, a mail costs its sender five times as much."""
+        smtp = self._connection.connection if isinstance(self._connection, EmailBackend) else None
+        if smtp and (content := self._writer.content(message)):
+            smtp.sendmail(self._sender, [message.address], content)
+        else:
+            self._connection.send_messages([mail(message)])
 
     def _open(self) -> bool:
         """See to it that there is a connection on which mail may be sent. Returns whether it is a new one."""
@@ -75,23 +86,6 @@ class Email(Channel):
         if smtp := getattr(self._connection, "connection", None):
             smtp.close()
             self._connection.connection = None
-
-    def _mail(self, message: Message) -> EmailMultiAlternatives:
-        mail = EmailMultiAlternatives(
-            subject=message.subject,
-            body=message.text,
-            to=[message.address],
-            headers={
-                "Message-ID": f"<{message.id}@{settings.SITE_HOST}>",
-                "Date": formatdate(localtime=False),
-                "Auto-Submitted": "auto-generated",
-                # One click, as RFC 8058 has it: a POST, so that a link scanner's GET changes nothing.
-                "List-Unsubscribe": f"<{message.unsubscribe_url}>",
-                "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
-            },
-        )
-        mail.attach_alternative(message.html, "text/html")
-        return mail
 
     def _typed(self, error: Exception, address: str) -> DeliveryError:
         said = _said(error)
