@@ -34,7 +34,7 @@ run: install ## start web, worker and beat
 	@$(BIN)/python manage.py migrate --verbosity 0
 	@$(BIN)/python manage.py up
 
-test: $(VENV)/.installed-dev ## run all tests
+test: $(VENV)/.installed-dev ## run all tests; two files at a time: make test ARGS='-n 2 --dist loadfile'
 	@$(BIN)/python -m pytest $(ARGS)
 
 bench: $(VENV)/.installed-dev ## measure planning, syncing and the scheduler, or a part: make bench ARGS=ticking

@@ -8,7 +8,9 @@ _ROOT = Path(__file__).resolve().parent.parent
 for _name in ("PORT", "DATABASE_URL", "CELERY_BROKER_URL", "EMAIL_URL", "SITE_URL", "ALLOWED_HOSTS", "DEBUG"):
     # Set, and so not taken from an .env file either; a test database elsewhere is named on purpose.
     os.environ[_name] = os.environ.get(f"TEST_{_name}", "")
-os.environ["DATA_DIR"] = os.environ.get("TEST_DATA_DIR", str(_ROOT / ".data" / "tests"))
+# Where tests run side by side, each of their processes has data, and with it a database server, of its own.
+_data_dir = Path(os.environ.get("TEST_DATA_DIR", _ROOT / ".data" / "tests"))
+os.environ["DATA_DIR"] = str(_data_dir / os.environ.get("PYTEST_XDIST_WORKER", ""))
 os.environ["SCHEDULING_ENABLED"] = "false"
 os.environ["LOG_LEVEL"] = "WARNING"
 for _name in ("PHONE_NUMBER_ID", "TOKEN", "APP_SECRET", "VERIFY_TOKEN"):
