@@ -2,6 +2,7 @@
 
 from notifications.channels.base import Channel
 from notifications.channels.email import Email
+from notifications.channels.push import Push
 from notifications.channels.whatsapp import WhatsApp
 
-CHANNELS: dict[str, type[Channel]] = {channel.kind: channel for channel in (Email, WhatsApp)}
+CHANNELS: dict[str, type[Channel]] = {channel.kind: channel for channel in (Email, Push, WhatsApp)}

@@ -5,6 +5,7 @@ private key signed. The endpoint is an address that a member's browser named, so
 """
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,17 @@ LONGEST_ANSWER = 64 * 2**10
 
 LONGEST_PLAINTEXT = 2_999
 """Bytes. A service takes 3,993 (RFC 8291, section 4), but what Mozilla passes on to phones must be smaller."""
+
+LONGEST_ENDPOINT = 1000
+
+POINT, AUTH = 65, 16
+"""Bytes of a subscription's keys: a point of P-256, uncompressed, and a secret (RFC 8291, section 3)."""
+
+FOOT = "\n--\n"
+"""After it a text says what a mail must say."""
+
+ADDRESS = re.compile(r"^https?://\S+\n", re.MULTILINE)
+"""A line that is an address alone: a click on the notification leads there."""
 
 LONGEST_TITLE = 120
 """Characters; notifications show fewer."""
@@ -80,9 +92,8 @@ class Push(Channel):
     def send(self, message: Message) -> None:
         now = time.time()
         origin = origin_of(message.address)
+        _require_allowed(origin)
         is_trusted = origin in settings.PUSH_TRUSTED_ORIGINS
-        if not (is_trusted or origin.startswith("https://")):
-            raise ChannelDead("The browser named a push service that is not at an https address")
         self._leave_resting_service_alone(origin, now)
         try:
             (self._to_trusted if is_trusted else self._to_anybody).request(
@@ -123,6 +134,40 @@ class Push(Channel):
 
     def _let_rest(self, origin: str, now: float, failure: RetryLater) -> None:
         self._resting[origin] = now + (failure.after or REST).total_seconds(), str(failure)
+
+
+def check(endpoint: str, keys: object) -> dict[str, str]:
+    """The keys of a subscription, and nothing else of what came with it. Raises ValueError with what is wrong with it.
+
+    Where the endpoint's host is in a private network is seen when it is asked: names may lead elsewhere by then.
+    """
+    try:
+        _require_allowed(origin_of(endpoint))
+    except ChannelDead as error:
+        raise ValueError(f"{error}.") from error
+    if len(endpoint) > LONGEST_ENDPOINT or not endpoint.isascii() or not endpoint.isprintable() or " " in endpoint:
+        raise ValueError("The browser named a push service by something that is no address.")
+    found = {name: str(keys.get(name, "")) for name in ("p256dh", "auth")} if isinstance(keys, dict) else {}
+    try:
+        ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point := _bytes(found.get("p256dh", "")))
+        is_usable = len(point) == POINT and len(_bytes(found["auth"])) == AUTH
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        raise ValueError("The keys that the browser gave with its subscription are none.")
+    return found
+
+
+def _bytes(encoded: str) -> bytes:
+    """Of base64url without padding, as browsers say it. Raises ValueError for anything else."""
+    if not re.fullmatch(r"[\w-]+", encoded, re.ASCII):
+        raise ValueError
+    return bytes(b64urldecode(encoded.encode()))
+
+
+def _require_allowed(origin: str) -> None:
+    if origin not in settings.PUSH_TRUSTED_ORIGINS and not origin.startswith("https://"):
+        raise ChannelDead("The browser named a push service that is not at an https address")
 
 
 def origin_of(url: str) -> str:
@@ -197,7 +242,8 @@ def _payload(message: Message) -> bytes:
         "expires_at": message.expires_at.isoformat(),
     }
     room = LONGEST_PLAINTEXT - len(_json(parts))
-    return _json({**parts, "body": _cut_to_fit(message.text, room)})
+    text = ADDRESS.sub("", message.text.partition(FOOT)[0]).strip()
+    return _json({**parts, "body": _cut_to_fit(text, room)})
 
 
 def _cut_to_fit(text: str, room: int) -> str:

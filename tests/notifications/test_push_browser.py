@@ -1,0 +1,231 @@
+"""Push in a real Chromium: turned on by its owner, shown by the service worker, opened by a click.
+
+A browser is given its address by its maker's push service, over the Internet. That part alone is stood in for: the
+script asks `PushManager`, which answers with a subscription of the local service's, and what that received is handed to
+the browser through the DevTools protocol, as its maker's service would.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from django.utils import timezone
+from playwright.sync_api import Page, expect, sync_playwright
+from pytest_django import Settings
+from pytest_django.live_server_helper import LiveServer
+
+from notifications.channels.push import public_key
+from notifications.dispatch import dispatch
+from notifications.models import Channel
+from tests.factories import ContestFactory, MemberFactory
+from tests.push_service import PushService, base64url
+from tests.test_browser import CHROMIUM, FLAGS, sideways, sign_in
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"There is no Chromium at {CHROMIUM}."),
+    pytest.mark.django_db(transaction=True),
+]
+
+MAKERS_PART = """
+(subscription) => {
+  const made = (key) => ({
+    endpoint: subscription.endpoint,
+    options: { applicationServerKey: key.buffer || key },
+    toJSON: () => ({ ...subscription, expirationTime: null }),
+    unsubscribe: async () => (localStorage.removeItem("made for"), true),
+  });
+  PushManager.prototype.subscribe = async ({ applicationServerKey }) => {
+    localStorage.setItem("made for", JSON.stringify([...applicationServerKey]));
+    return made(applicationServerKey);
+  };
+  PushManager.prototype.getSubscription = async () => {
+    const key = localStorage.getItem("made for");
+    return key ? made(new Uint8Array(JSON.parse(key))) : null;
+  };
+}
+"""
+
+CLICK = """
+async (address) => {
+  const opened = [];
+  // Without a person's click, which no protocol makes, a browser opens no window.
+  self.clients.openWindow = async (address) => opened.push(address);
+  const [notification] = await self.registration.getNotifications();
+  const waits = [];
+  const click = new NotificationEvent("notificationclick", { notification });
+  click.waitUntil = (promise) => waits.push(promise);
+  self.dispatchEvent(click);
+  await Promise.all(waits);
+  return [opened, (await self.registration.getNotifications()).length];
+}
+"""
+
+SHOWN = """
+async () => {
+  const shown = await (await navigator.serviceWorker.ready).getNotifications();
+  return shown.map(({ title, body, tag, icon, data }) => ({ title, body, tag, icon, url: data.url }));
+}
+"""
+
+
+@pytest.fixture
+def service() -> Iterator[PushService]:
+    with PushService() as service:
+        yield service
+
+
+@pytest.fixture
+def page(settings: Settings, service: PushService, live_server: LiveServer) -> Iterator[Page]:
+    """A profile that allows notifications. No page may make its console complain."""
+    number = ec.generate_private_key(ec.SECP256R1()).private_numbers().private_value
+    settings.VAPID_PRIVATE_KEY = base64url(number.to_bytes(32))
+    settings.PUSH_TRUSTED_ORIGINS = [service.origin]
+    settings.SITE_URL = live_server.url
+    complaints: list[str] = []
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        patch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright keeps an event loop in this thread
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        context = browser.new_context(base_url=live_server.url, permissions=["notifications"])
+        context.set_default_timeout(10_000)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        yield page
+        browser.close()
+    assert complaints == []
+
+
+class Wire:
+    """Between a push service and a browser."""
+
+    def __init__(self, page: Page) -> None:
+        self._page, self._registrations = page, []  # type: ignore[var-annotated]  # what the protocol tells
+        self._devtools = page.context.new_cdp_session(page)
+        self._devtools.on("ServiceWorker.workerRegistrationUpdated", self._registered)
+        self._devtools.send("ServiceWorker.enable")
+
+    def _registered(self, event: Any) -> None:
+        self._registrations += event["registrations"]
+
+    def deliver(self, payload: str) -> None:
+        self._page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+        origin = self._registrations[-1]["scopeURL"].rstrip("/")
+        where = {"origin": origin, "registrationId": self._registrations[-1]["registrationId"]}
+        self._devtools.send("ServiceWorker.deliverPushMessage", {**where, "data": payload})
+
+    def shown(self, count: int = 1) -> Any:
+        self._page.wait_for_function(
+            f"navigator.serviceWorker.ready.then((r) => r.getNotifications()).then((all) => all.length === {count})"
+        )
+        return self._page.evaluate(SHOWN)
+
+
+def test_alice_turns_push_on_gets_a_reminder_and_opens_the_contest(page: Page, service: PushService) -> None:
+    alice = MemberFactory(email="alice@example.org")
+    contest = ContestFactory(name="Round <1000>", starts_at=timezone.now() + timedelta(minutes=50))
+    browser = service.browser(public_key())
+    page.add_init_script(f"({MAKERS_PART})({json.dumps({'endpoint': browser.endpoint, 'keys': browser.keys})})")
+    sign_in(page, "alice@example.org")
+    page.goto("/push/")
+    expect(page.get_by_text("This browser gets no push yet.")).to_be_visible()
+    page.get_by_role("button", name="Turn push on").click()
+    expect(page.get_by_text("This browser gets push.")).to_be_visible()
+    expect(page.get_by_role("button", name="Turn push on")).to_be_hidden()
+    assert Channel.objects.get(user=alice, kind="push").label == "Chrome on Linux"
+
+    wire = Wire(page)
+    dispatch()
+    (received,) = service.received
+    wire.deliver(json.dumps(received.payload))
+
+    (shown,) = wire.shown()
+    assert "Round <1000>" in shown["title"]
+    assert shown["tag"] == f"contest-{contest.pk}"
+    assert shown["icon"].endswith("/static/icon-192.png")
+    (worker,) = page.context.service_workers
+    (opened,), left = worker.evaluate(CLICK)
+    assert left == 0
+    page.goto(opened)
+    expect(page.get_by_role("heading", name="Round <1000>")).to_be_visible()
+
+
+def test_push_is_on_after_a_reload_until_it_is_turned_off(page: Page, service: PushService) -> None:
+    alice, browser = MemberFactory(email="alice@example.org"), service.browser()
+    page.add_init_script(f"({MAKERS_PART})({json.dumps({'endpoint': browser.endpoint, 'keys': browser.keys})})")
+    sign_in(page, "alice@example.org")
+    page.goto("/push/")
+    page.get_by_role("button", name="Turn push on").click()
+    expect(page.get_by_text("This browser gets push.")).to_be_visible()
+    page.reload()
+    expect(page.get_by_text("This browser gets push.")).to_be_visible()
+    page.get_by_role("button", name="Turn push off").click()
+    expect(page.get_by_text("This browser gets no push yet.")).to_be_visible()
+    assert not Channel.objects.usable().filter(user=alice, kind="push").exists()
+    page.reload()
+    expect(page.get_by_role("button", name="Turn push on")).to_be_visible()
+
+
+def test_what_the_server_refuses_is_said_on_the_page(page: Page) -> None:
+    MemberFactory(email="alice@example.org")
+    elsewhere = {"endpoint": "http://push.example.org/1", "keys": {"p256dh": "x", "auth": "x"}}
+    page.add_init_script(f"({MAKERS_PART})({json.dumps(elsewhere)})")
+    page.context.on("console", lambda message: None)
+    sign_in(page, "alice@example.org")
+    page.goto("/push/")
+    page.route("**/push/subscribe/", lambda route: route.fulfill(json={"error": "Not so."}, status=400))
+    page.get_by_role("button", name="Turn push on").click()
+    expect(page.get_by_role("status")).to_have_text("Not so.")
+    expect(page.get_by_role("button", name="Turn push on")).to_be_enabled()
+
+
+def test_a_push_service_that_a_browser_cannot_reach_is_named_as_the_cause(page: Page) -> None:
+    """As this one cannot: there is no Internet in these tests."""
+    MemberFactory(email="alice@example.org")
+    sign_in(page, "alice@example.org")
+    page.goto("/push/")
+    page.get_by_role("button", name="Turn push on").click()
+    expect(page.get_by_role("status")).to_have_text("The browser could not reach its push service. Try again later.")
+    assert not Channel.objects.filter(kind="push").exists()
+
+
+def test_whatever_is_pushed_is_shown_and_no_click_leads_away(page: Page) -> None:
+    MemberFactory(email="alice@example.org")
+    sign_in(page, "alice@example.org")
+    page.goto("/push/")
+    wire = Wire(page)
+    for payload in ("", "no JSON", "[]", "null", json.dumps({"title": "T", "tag": "t", "url": "https://evil.test/"})):
+        wire.deliver(payload)
+    shown = wire.shown(5)
+    assert [each["title"] for each in shown].count("CodeNotify") == 4
+    (worker,) = page.context.service_workers
+    site = page.url.removesuffix("push/")
+    for left in (4, 3, 2, 1, 0):
+        assert worker.evaluate(CLICK) == [[site], left]
+
+
+def test_a_later_push_of_a_contest_takes_the_place_of_an_earlier_one(page: Page) -> None:
+    MemberFactory(email="alice@example.org")
+    sign_in(page, "alice@example.org")
+    page.goto("/push/")
+    wire = Wire(page)
+    for title in ("in 24 hours", "in 1 hour"):
+        wire.deliver(json.dumps({"title": title, "tag": "contest-1"}))
+    page.wait_for_function(
+        "navigator.serviceWorker.ready.then((r) => r.getNotifications()).then((all) => all[0]?.title === 'in 1 hour')"
+    )
+    assert [each["title"] for each in wire.shown()] == ["in 1 hour"]
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_the_page_fits(page: Page, width: int) -> None:
+    MemberFactory(email="alice@example.org")
+    page.set_viewport_size({"width": width, "height": 700})
+    sign_in(page, "alice@example.org")
+    page.goto("/push/")
+    expect(page.get_by_role("button", name="Turn push on")).to_be_visible()
+    assert sideways(page) <= 0
