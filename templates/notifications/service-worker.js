@@ -40,7 +40,7 @@ self.addEventListener("notificationclick", (event) => {
 function ownAddress(url) {
   const home = new URL("/", self.location.origin);
   try {
-    const address = new URL(url, home);
+    const address = new URL(url || "/", home);
     return address.origin === home.origin ? address.href : home.href;
   } catch {
     return home.href;

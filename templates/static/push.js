@@ -8,9 +8,9 @@ const SAYS = {
   off: "This browser gets no push yet.",
   on: "This browser gets push.",
   blocked: "You blocked notifications of this site. Allow them in the browser's settings for it, and load this page again.",
-  impossible: "This browser shows no notifications of websites, or not in a private window.",
+  impossible: "This browser shows no notifications of websites.",
   atHome: "On an iPhone or iPad, first add CodeNotify to the home screen (Share, then Add to Home Screen) and open it there.",
-  failed: "The browser could not reach its push service. Try again later.",
+  failed: "The browser could not subscribe at its push service. In a private window none can; in another one, try again later.",
 };
 
 class Refusal extends Error {}

@@ -67,8 +67,7 @@ def endpoints(member: Any) -> set[str]:
 
 
 def test_alice_turns_push_on_and_is_reminded_by_it(service: PushService) -> None:
-    alice, browser = MemberFactory(), service.browser(public_key())
-    alice.channels.all().delete()
+    alice, browser = MemberFactory(verified=False), service.browser(public_key())
     assert Script(alice).subscribe(browser).status_code == 200
     channel = Channel.objects.get(user=alice)
     assert (channel.kind, channel.address, channel.keys) == ("push", browser.endpoint, browser.keys)
@@ -90,7 +89,7 @@ def test_alice_turns_push_on_and_is_reminded_by_it(service: PushService) -> None
 
 
 def test_a_subscription_that_its_browser_withdrew_is_no_channel_any_more(service: PushService) -> None:
-    alice, browser = MemberFactory(), service.browser()
+    alice, browser = MemberFactory(verified=False), service.browser()
     Script(alice).subscribe(browser)
     service.answers[browser.endpoint] = Answer(410)
     ContestFactory()
@@ -103,7 +102,7 @@ def test_a_subscription_that_its_browser_withdrew_is_no_channel_any_more(service
 
 
 def test_one_push_service_that_is_down_keeps_nobody_else_waiting(service: PushService, settings: Settings) -> None:
-    alice, bob = MemberFactory(), MemberFactory()
+    alice, bob = MemberFactory(verified=False), MemberFactory(verified=False)
     with PushService() as dead:
         settings.PUSH_TRUSTED_ORIGINS = [service.origin, dead.origin]
         Script(alice).subscribe(dead.browser())
