@@ -204,17 +204,17 @@ class PreferenceForm(forms.Form):
         help_text="Such as 45 min, 3 h, 1 day: from 10 minutes to 168 hours.",
     )
     time_zone = forms.ChoiceField(label="Time zone", choices=_zone_choices)
-    quiet_from = _time_field("Nothing from")
-    quiet_until = _time_field("until")
+    quiet_from = _time_field("Quiet from")
+    quiet_until = _time_field("Quiet until")
     quiet_choice = forms.ChoiceField(
-        label="What would come in between comes", choices=Quiet.choices, widget=forms.RadioSelect
+        label="A reminder of these hours comes", choices=Quiet.choices, widget=forms.RadioSelect
     )
     digest = forms.ChoiceField(label="A list of what is ahead", choices=Digest.choices, widget=forms.RadioSelect)
     digest_hour = forms.TypedChoiceField(label="At", choices=_hour_choices, coerce=int)
     digest_weekday = forms.TypedChoiceField(label="On", choices=Weekday.choices, coerce=int)
     paused = forms.BooleanField(label="Pause everything", required=False)
     paused_until = LocalMomentField(
-        label="Until", required=False, help_text="In your time zone. Without a date: until you take it back."
+        label="Pause until", required=False, help_text="In your time zone. Without a date: until you take it back."
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -300,6 +300,11 @@ class Channel(models.Model):
         return self.kind in CHANNELS and CHANNELS[self.kind].is_configured()
 
     @property
+    def is_gone(self) -> bool:
+        """Whether it can only be made anew where it came from, as in a browser that withdrew its subscription."""
+        return self.kind in CHANNELS and CHANNELS[self.kind].needs_keys and not self.keys
+
+    @property
     def is_usable(self) -> bool:
         return not self.why_not
 

@@ -5,12 +5,16 @@ from typing import Any
 from celery import Task, shared_task
 from django.utils import timezone
 
+from contests.models import Contest
 from notifications.dispatch import UNTIL_THE_NEXT_ROUND, dispatch
 
 logger = logging.getLogger(__name__)
 
 LONGEST_ROUND = timedelta(minutes=7)
 """Well within the time limit of tasks (CELERY_TASK_SOFT_TIME_LIMIT): another round goes on where this one ends."""
+
+URGENT = 2 * UNTIL_THE_NEXT_ROUND
+"""What begins within that time may begin before the next scheduled round."""
 
 AT_LEAST = timedelta(seconds=10)
 """Between a round and one that follows it for the sake of what had to wait, as for the end of quiet hours."""
@@ -43,3 +47,11 @@ def dispatch_soon() -> None:
         dispatch_notifications.delay()
     except Exception as error:  # each broker's client raises its own
         logger.warning("No round of reminders could be asked for: %s. The next scheduled one will do it.", error)
+
+
+def dispatch_if_urgent() -> None:
+    """Ask for a round where a scheduled one may come too late: something begins before it, and a member changed what
+    they want to hear of."""
+    now = timezone.now()
+    if Contest.objects.filter(starts_at__gt=now, starts_at__lte=now + URGENT).exists():
+        dispatch_soon()

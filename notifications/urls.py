@@ -10,6 +10,7 @@ from notifications.views.channels import (
     remove_channel,
     send_test,
 )
+from notifications.views.choices import choose
 from notifications.views.inbox import inbox_page, open_one, read_all, read_one
 from notifications.views.numbers import add_number, verify_number
 from notifications.views.preferences import preferences
@@ -21,6 +22,7 @@ from notifications.views.webhooks import whatsapp
 
 urlpatterns = [
     path("preferences/", preferences, name="preferences"),
+    path("choices/<int:contest>/", choose, name="choose"),
     path("reminders/", reminders, name="reminders"),
     path("inbox/", inbox_page, name="inbox"),
     path("inbox/read/", read_all, name="read-all"),

@@ -91,6 +91,8 @@ class Channel(ABC):
     """What people call it."""
     message: ClassVar[str] = "a message"
     """What they call what comes that way."""
+    needs_keys: ClassVar[bool] = False
+    """Whether nothing can be sent to an address without keys that came with it."""
     concurrency: ClassVar[int] = 1
     """How many threads may be in `send` at once."""
 

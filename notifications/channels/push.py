@@ -76,6 +76,8 @@ class Push(Channel):
 
     kind: ClassVar[str] = "push"
     title: ClassVar[str] = "push"
+    message: ClassVar[str] = "a push message"
+    needs_keys: ClassVar[bool] = True
     concurrency: ClassVar[int] = 8
 
     @classmethod

@@ -24,7 +24,7 @@ from notifications.channels import CHANNELS
 from notifications.channels.email import Email
 from notifications.channels.whatsapp import WhatsApp
 from notifications.models import OPEN_STATUSES, Channel, Notification, Purpose
-from notifications.tasks import dispatch_soon
+from notifications.tasks import dispatch_if_urgent, dispatch_soon
 from notifications.trial import NotTested, ask_for_test, last_tests
 from notifications.views.numbers import NumberForm, region_of
 from notifications.views.visitor import member
@@ -128,6 +128,7 @@ def choose_purposes(request: HttpRequest) -> HttpResponse:
         purposes = [purpose for purpose in Purpose.values if purpose in chosen]
         if str(channel.pk) in listed and purposes != channel.purposes:
             Channel.objects.filter(pk=channel.pk).update(purposes=purposes)
+    dispatch_if_urgent()
     messages.success(request, "Saved.")
     return redirect("channels")
 
@@ -150,7 +151,11 @@ def name_channel(request: HttpRequest, channel: int) -> HttpResponse:
 def enable_channel(request: HttpRequest, channel: int) -> HttpResponse:
     """Take back that a channel was turned off, whoever did it."""
     found = _own(member(request), channel)
+    if found.is_gone:
+        messages.error(request, f"{found.name} can only be turned on where it is, in that browser.")
+        return _back_to(found)
     Channel.objects.filter(pk=found.pk).update(disabled_at=None, disabled_reason="")
+    dispatch_if_urgent()
     messages.success(request, f"{found.name} is on again.")
     return _back_to(found)
 

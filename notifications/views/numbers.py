@@ -90,7 +90,7 @@ def verify_number(request: HttpRequest, verification: UUID) -> HttpResponse:
             form.add_error("code", str(error))
         else:
             messages.success(request, f"{numbers.readable(channel.address)} gets your reminders from now on.")
-            return redirect("preferences")
+            return redirect("channels")
     context = {"form": form, "verification": found, "number": numbers.readable(found.address), "tries": MOST_TRIES}
     return render(request, "notifications/verify_number.html", context)
 

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_http_methods
 
 from notifications.forms import PreferenceForm
 from notifications.models import Preference
+from notifications.tasks import dispatch_if_urgent
 from notifications.views.sentence import sentence_of
 from notifications.views.visitor import member
 
@@ -22,6 +23,8 @@ def preferences(request: HttpRequest) -> HttpResponse:
     form = PreferenceForm(posted, initial=PreferenceForm.initial_of(preference))
     if form.is_valid():
         form.save(preference)
+        if form.has_changed():
+            dispatch_if_urgent()
         messages.success(request, "Your preferences are saved.")
         return redirect("preferences")
     channels = list(user.channels.kept())

@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import groupby
 
 from allauth.account.models import EmailAddress
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 
-from contests.models import Platform
+from contests.models import Contest, Platform
 from notifications import outlook
 from notifications.channels import CHANNELS
 from notifications.forms import lead_in_words, length_in_words
@@ -135,6 +136,26 @@ def _next(preference: Preference, now: datetime) -> str:
         return "You were told of all that is announced."
     ((reason, _),) = Counter(each.reason for each in announced).most_common(1)
     return f"Of the {len(contests)} contests that are announced now none is for you, mostly because: {reason}"
+
+
+def what_is_told_of(contest: Contest, user: int, now: datetime) -> Sequence[str]:
+    """What a member will be told of one contest, a line for each channel, or why nothing is."""
+    rows = [each for each in outlook.of_contest(contest.pk, now, after=user - 1) if each.user == user]
+    coming = [each for each in rows if each.comes and each.at and each.channel_kind]
+    if not coming:
+        sent = [each for each in rows if each.sent_at]
+        reasons = dict.fromkeys(each.reason for each in rows if each.reason)
+        return ["You were told of it already."] if sent else [f"You are not told of it. {' '.join(reasons)}".strip()]
+    lines = []
+    for _, group in groupby(coming, key=lambda each: each.channel):
+        first, *others = group
+        moments = (
+            moment_in_words(each.at, now) if each.at and each.at > now else "within minutes"
+            for each in (first, *others)
+        )
+        message = CHANNELS[first.channel_kind or ""].message
+        lines.append(f"You get {message} to {first.channel_name} {joined(dict.fromkeys(moments))}.")
+    return lines
 
 
 def _changes(channels: Sequence[Channel]) -> str:

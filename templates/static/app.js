@@ -145,6 +145,32 @@ function offerCopying() {
   }
 }
 
+// To follow or mute a contest leaves the page where it is: of the one that comes back, only what is said of that contest
+// is taken. Where that fails, the form is sent as it is without this script.
+function chooseInPlace() {
+  const form = document.getElementById("choices");
+  if (!form) return;
+  form.addEventListener("submit", async (event) => {
+    const { submitter } = event;
+    event.preventDefault();
+    try {
+      const answer = await fetch(submitter.formAction, { method: "POST", body: new FormData(form, submitter) });
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const buttons = submitter.parentElement;
+      const told = document.getElementById("what-comes");
+      const [freshButtons, freshTold] = [page.getElementById(buttons.id), page.getElementById("what-comes")];
+      if (!freshButtons) throw new Error("It cannot be chosen any more.");
+      buttons.replaceChildren(...freshButtons.childNodes);
+      buttons.querySelector(`[data-wish="${submitter.dataset.wish}"]`).focus();
+      if (told && freshTold) told.replaceChildren(...freshTold.childNodes);
+    } catch {
+      form.action = submitter.formAction;
+      form.append(Object.assign(document.createElement("input"), { type: "hidden", name: "wish", value: submitter.value }));
+      form.submit();
+    }
+  });
+}
+
 function closeMenusBeside() {
   const close = (event) => {
     for (const menu of document.querySelectorAll("details.menu[open]")) {
@@ -160,5 +186,6 @@ keepCountdownsFresh();
 offerBrowserZone();
 showTokens();
 watchTests();
+chooseInPlace();
 offerCopying();
 closeMenusBeside();

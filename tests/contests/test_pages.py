@@ -280,7 +280,7 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_contests(client:
     add(297)
     assert queries() == few <= 3
     client.force_login(MemberFactory())
-    assert queries() <= few + 4  # session, account, preference, unread
+    assert queries() <= few + 5  # session, account, preference, unread, follows and mutes
 
 
 def test_a_very_long_list_ends_and_says_so(client: Client) -> None:

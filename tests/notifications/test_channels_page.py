@@ -138,6 +138,16 @@ def test_a_channel_that_is_off_says_why_and_can_be_turned_on_again(client: Clien
     assert "Turn on again" not in card(client, channel)
 
 
+def test_a_browser_that_withdrew_can_only_be_turned_on_there(client: Client, alice: User) -> None:
+    gone = {"disabled_at": timezone.now(), "disabled_reason": "The browser withdrew it.", "label": "Firefox"}
+    channel = Channel.objects.create(user=alice, kind="push", address="https://p/1", verified_at=timezone.now(), **gone)
+    assert "Turn on again" not in card(client, channel)
+    assert "open this page in that browser" in card(client, channel)
+    assert "can only be turned on where it is" in press(client, channel, "enable")
+    channel.refresh_from_db()
+    assert channel.disabled_at is not None
+
+
 def test_what_the_operator_has_not_set_up_says_so(client: Client, alice: User, settings: Any) -> None:
     assert "WhatsApp is not set up on this site" in words(page(client).select_one("[aria-labelledby=kind-whatsapp]"))
     settings.WHATSAPP_PHONE_NUMBER_ID = "1"
