@@ -119,11 +119,16 @@ def test_an_interrupted_command_is_a_cancelled_run(installation: Installation, s
     assert "Traceback" not in installation.log()
 
 
+CANCEL = """
+from scheduler.ledger import cancel
+from scheduler.models import Run
+cancel([Run.objects.get(status="running").pk], "Bob")
+"""
+
+
 def test_a_command_that_staff_cancel_stops(installation: Installation) -> None:
     with a_sync_that_waits(installation) as (sync, _):
-        (run,) = runs(installation)
-        assert run["status"] == "running"
-        installation.python(f"from scheduler.ledger import cancel; cancel(['{run['id']}'], 'Bob')")
+        installation.python(CANCEL)  # at once, for the sync waits only so long for an answer
         assert sync.wait(10) == 128 + signal.SIGTERM
     (run,) = runs(installation)
     assert (run["status"], run["error"]) == ("cancelled", "It was cancelled.")
