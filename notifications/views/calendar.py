@@ -38,9 +38,7 @@ def calendar_page(request: HttpRequest) -> HttpResponse:
     feed = CalendarFeed.objects.filter(user=user).first()
     url = own_calendar.address(feed) if feed else ""
     context = {"feed": feed, "url": url, "webcal_url": urlsplit(url)._replace(scheme="webcal").geturl() if url else ""}
-    response = render(request, "notifications/calendar.html", context)
-    response["Referrer-Policy"] = "no-referrer"
-    return response
+    return render(request, "notifications/calendar.html", context)
 
 
 @login_required
@@ -63,10 +61,12 @@ def end_calendar(request: HttpRequest) -> HttpResponse:
 @cache_control(private=True, no_cache=True)
 def member_calendar(request: HttpRequest, token: str) -> HttpResponseBase:
     """Who knows the address is let in; there is no cookie and no other proof, for calendar programs have none."""
-    feed = _feed(token)
-    response = _contents(request, feed) if feed else render(request, "notifications/calendar_unknown.html", status=404)
-    # The address must not travel on to wherever somebody clicks next, nor into what search engines know.
-    response["Referrer-Policy"] = "no-referrer"
+    if feed := _feed(token):
+        response = _contents(request, feed)
+        # The address must not travel on to wherever somebody clicks next. (A page that says so breaks its own forms.)
+        response["Referrer-Policy"] = "no-referrer"
+    else:
+        response = render(request, "notifications/calendar_unknown.html", status=404)
     response["X-Robots-Tag"] = "noindex"
     return response
 

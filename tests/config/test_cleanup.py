@@ -69,6 +69,15 @@ def a_code(ago: timedelta) -> Verification:
     )
 
 
+def an_unread_notification(ago: timedelta) -> Notification:
+    """Of a contest that was known a while before it started."""
+    return NotificationFactory(created_at=NOW - ago, status="sent", expires_at=NOW - SECOND)
+
+
+def a_failed_notification(ago: timedelta) -> Notification:
+    return NotificationFactory(created_at=NOW - days(200), expires_at=NOW - ago, status="failed")
+
+
 def a_session(expired: timedelta) -> Session:
     return Session.objects.create(session_key=f"{expired.total_seconds()}", expire_date=NOW - expired)
 
@@ -98,6 +107,8 @@ def there(*rows: Model) -> list[bool]:
         ("contests", a_contest, days(30)),
         ("syncs", a_sync, days(30)),
         ("notifications", a_read_notification, days(90)),
+        ("notifications", a_failed_notification, days(90)),
+        ("notifications", an_unread_notification, days(365)),
         ("channels", a_removed_channel, days(90)),
         ("verification_codes", a_code, days(1)),
         ("sessions", a_session, days(0)),
@@ -146,10 +157,11 @@ def test_a_contest_that_still_runs_stays_however_long_ago_it_began() -> None:
     assert there(contest) == [True]
 
 
-def test_what_nobody_has_read_stays() -> None:
-    unread = NotificationFactory(created_at=NOW - days(400), read_at=None)
+@pytest.mark.parametrize("status", ["pending", "sending", "sent", "skipped"])
+def test_what_may_still_be_told_or_is_still_to_come_stays(status: str) -> None:
+    far_ahead = NotificationFactory(created_at=NOW - days(400), status=status)
     clean_up()
-    assert there(unread) == [True]
+    assert there(far_ahead) == [True]
 
 
 def test_platforms_members_and_channels_stay() -> None:

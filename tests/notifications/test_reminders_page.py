@@ -80,7 +80,8 @@ def test_what_comes_is_said_with_channel_lead_and_time_in_the_members_zone(clien
     ContestFactory(name="Round", starts_at=NOW + 2 * DAY)
     (row,) = coming(client)
     assert row == (
-        "Tue 24 Nov, 21:00 Round Codeforces mail to alice@example.org: 24 h before, Mon 21:00; 1 h before, Tue 20:00"
+        "Tue 24 Nov, 21:00 Round Codeforces "
+        "Mail to alice@example.org: 24 h before, Mon 23 Nov 21:00; 1 h before, Tue 24 Nov 20:00"
     )
 
 
@@ -101,13 +102,18 @@ def test_a_lead_that_was_sent_or_is_skipped_says_so_beside_the_one_that_comes(cl
     contest = ContestFactory(name="Round", starts_at=NOW + 2 * HOUR)
     was(mail, 22 * HOUR, contest=contest, lead_minutes=1440, status="sent", sent_at=NOW - 22 * HOUR)
     (row,) = coming(client)
-    assert "24 h before, sent Sat 14:00; 1 h before, Sun 13:00" in row
+    assert "24 h before, sent Sat 21 Nov 14:00; 1 h before, Sun 22 Nov 13:00" in row
+
+
+def test_what_is_due_already_comes_with_the_next_round(client: Client, alice: User) -> None:
+    ContestFactory(starts_at=NOW + 2 * HOUR)
+    assert "24 h before, with the next round; 1 h before, Sun 22 Nov 13:00" in coming(client)[0]
 
 
 def test_quiet_hours_show_when_it_really_comes(client: Client, alice: User) -> None:
     Preference.objects.update(quiet_from=time(22), quiet_until=time(8), lead_minutes=[60])
     ContestFactory(name="Round", starts_at=NOW + 19 * HOUR)  # at 7 in the morning
-    assert "1 h before, Sun 22:00" in coming(client)[0]
+    assert "1 h before, Sun 22 Nov 22:00" in coming(client)[0]
 
 
 def test_only_the_next_contests_are_shown_at_first(client: Client, alice: User) -> None:
@@ -201,7 +207,7 @@ def test_what_is_planned_and_not_due_yet_is_coming_and_not_past(client: Client, 
     Preference.objects.update(lead_minutes=[60])
     plan(NOW, NOW + HOUR)
     assert Notification.objects.get().status == "pending"
-    assert "1 h before, Sun 12:30" in coming(client)[0]
+    assert "1 h before, Sun 22 Nov 12:30" in coming(client)[0]
     assert past(client) == []
 
 
