@@ -4,10 +4,11 @@ However many channels it left on and however many lead times it was told at, it 
 when there is more to say of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.contrib.postgres.aggregates import ArrayAgg, BoolOr
 from django.db import connection
@@ -130,6 +131,42 @@ def of_same_thing(notification: Notification) -> "QuerySet[Notification]":
 def mark_read(notification: Notification, now: datetime) -> None:
     """On all channels that told of the thing."""
     of_same_thing(notification).filter(read_at=None).update(read_at=now)
+
+
+# It passes over what another transaction holds at this moment, so that nobody waits in a circle.
+_READ_ELSEWHERE = """
+WITH found AS (
+    SELECT beside.id, known.read_at
+    FROM notifications_notification known
+    JOIN notifications_channel channel ON channel.id = known.channel_id
+    JOIN notifications_channel other ON other.user_id = channel.user_id
+    JOIN notifications_notification beside ON beside.channel_id = other.id
+    WHERE known.message = ANY (%(messages)s)
+        AND known.read_at IS NOT NULL
+        AND beside.status = 'sent'
+        AND beside.read_at IS NULL
+        AND beside.sent_at <= known.read_at
+        AND beside.kind = known.kind
+        AND beside.starts_at = known.starts_at
+        AND beside.detail = known.detail
+        AND (
+            beside.contest_id = known.contest_id
+            OR beside.contest_id IS NULL AND known.contest_id IS NULL AND beside.contest_name = known.contest_name
+        )
+    FOR NO KEY UPDATE OF beside SKIP LOCKED
+)
+UPDATE notifications_notification notification
+SET read_at = found.read_at
+FROM found
+WHERE notification.id = found.id
+"""
+
+
+def read_elsewhere(messages: Collection[UUID]) -> None:
+    """What was read on a channel that tells so needs not be read here again: all that told of it until then."""
+    if messages:
+        with connection.cursor() as cursor:
+            cursor.execute(_READ_ELSEWHERE, {"messages": list(messages)})
 
 
 def mark_all_read(user: int, until: datetime, now: datetime) -> int:

@@ -7,7 +7,7 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
-from notifications import callbacks
+from notifications import callbacks, inbox
 from notifications.channels.whatsapp import WhatsApp, webhook
 from notifications.channels.whatsapp.webhook import Refused
 
@@ -34,4 +34,5 @@ def _callback(request: HttpRequest) -> str:
     now = timezone.now()
     reports = webhook.reports(body, request.headers.get("X-Hub-Signature-256", ""), now)
     callbacks.record(WhatsApp.kind, reports, now)
+    inbox.read_elsewhere({report.message for report in reports if report.state == "read"})
     return ""

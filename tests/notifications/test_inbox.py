@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import time_machine
@@ -17,6 +18,7 @@ from notifications.inbox import MOST_LOOKED_AT, count_unread
 from notifications.models import Channel, Notification
 from notifications.views.inbox import ON_A_PAGE
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory
+from tests.whatsapp import Graph, sign
 
 pytestmark = pytest.mark.django_db
 
@@ -203,6 +205,24 @@ def test_what_is_about_no_contest_leads_where_it_helps(client: Client, mail: Cha
     one = told(mail, kind=kind, detail="It is gone.", contest_name="")
     Notification.objects.update(contest=None)
     assert client.post(f"/inbox/{one.pk}/open/")["Location"] == leads_to
+
+
+def test_what_was_read_on_whatsapp_is_read_here_and_not_what_came_later(
+    client: Client, graph: Graph, alice: User, mail: Channel, phone: Channel
+) -> None:
+    contest, message = ContestFactory(starts_at=NOW + HOUR), uuid4()
+    told(phone, HOUR, contest=contest, message=message)
+    told(mail, HOUR, contest=contest)
+    later = told(mail, MINUTE, contest=contest, lead_minutes=10)
+    other = told(mail, HOUR, contest=ContestFactory(starts_at=NOW + HOUR))
+    charlies = told(MemberFactory(username="charlie").channels.get(), HOUR, contest=contest)
+    body = graph.callback(graph.report(message, "read", (NOW - 30 * MINUTE).timestamp()))
+    for _ in range(2):
+        answer = client.post(
+            "/webhooks/whatsapp/", body, content_type="application/json", headers={"X-Hub-Signature-256": sign(body)}
+        )
+        assert answer.status_code == 200
+    assert set(Notification.objects.filter(read_at=None)) == {later, other, charlies}
 
 
 @pytest.mark.parametrize("what", ["read", "open"])

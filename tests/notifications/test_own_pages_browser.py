@@ -101,8 +101,8 @@ def fill(alice: User) -> None:
         mail, "Waiting round", HOUR, now, status="pending", sent_at=None, attempts=1, error="421 Come later."
     )
     Notification.objects.filter(pk=waiting.pk).update(available_at=now + HOUR)
-    off = told(mail, "None", 4 * DAY, now, kind="channel-off", lead_minutes=0, detail="+49 151: that number is gone.")
-    Contest.objects.filter(pk=off.contest_id).delete()
+    off = told(mail, "Gone", 4 * DAY, now, kind="channel-off", lead_minutes=0, detail="+49 151: that number is gone.")
+    Contest.objects.filter(name="Gone").delete()
     Notification.objects.filter(pk=off.pk).update(contest_name="")
 
 
