@@ -94,7 +94,7 @@ def open_one(request: HttpRequest, notification: int) -> HttpResponse:
     inbox.mark_read(found, timezone.now())
     if found.contest:
         return redirect(found.contest)
-    return redirect("preferences" if found.kind == NotificationKind.CHANNEL_OFF else "contests")
+    return redirect("channels" if found.kind == NotificationKind.CHANNEL_OFF else "contests")
 
 
 def _back(request: HttpRequest) -> HttpResponse:

@@ -200,7 +200,7 @@ def test_opening_marks_it_read_and_leads_to_the_contest(client: Client, mail: Ch
     assert Notification.objects.get().read_at == NOW
 
 
-@pytest.mark.parametrize(("kind", "leads_to"), [("digest", "/"), ("channel-off", "/preferences/")])
+@pytest.mark.parametrize(("kind", "leads_to"), [("digest", "/"), ("channel-off", "/channels/")])
 def test_what_is_about_no_contest_leads_where_it_helps(client: Client, mail: Channel, kind: str, leads_to: str) -> None:
     one = told(mail, kind=kind, detail="It is gone.", contest_name="")
     Notification.objects.update(contest=None)
