@@ -14,7 +14,7 @@ from notifications.views.choices import choose
 from notifications.views.inbox import inbox_page, open_one, read_all, read_one
 from notifications.views.numbers import add_number, verify_number
 from notifications.views.preferences import preferences
-from notifications.views.push import push_key, push_page, push_subscribe, push_unsubscribe
+from notifications.views.push import push_key, push_subscribe, push_unsubscribe
 from notifications.views.reminders import reminders
 from notifications.views.unsubscribe import unsubscribe
 from notifications.views.web_app import manifest, service_worker
@@ -45,7 +45,6 @@ urlpatterns = [
     path("account/", account_page, name="account"),
     path("account/export/", export_account, name="export-account"),
     path("account/delete/", delete_account, name="delete-account"),
-    path("push/", push_page, name="push"),
     path("push/key/", push_key, name="push-key"),
     path("push/subscribe/", push_subscribe, name="push-subscribe"),
     path("push/unsubscribe/", push_unsubscribe, name="push-unsubscribe"),

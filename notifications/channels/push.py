@@ -40,7 +40,7 @@ POINT, AUTH = 65, 16
 FOOT = "\n--\n"
 """After it a text says what a mail must say."""
 
-ADDRESS = re.compile(r"^https?://\S+\n", re.MULTILINE)
+ADDRESS = re.compile(r"^https?://\S+$\n?", re.MULTILINE)
 """A line that is an address alone: a click on the notification leads there."""
 
 LONGEST_TITLE = 120

@@ -5,18 +5,17 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.middleware.csrf import get_token
-from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from notifications import browsers
 from notifications.channels.push import Push, check, public_key
 from notifications.models import Channel
+from notifications.tasks import dispatch_if_urgent
 from notifications.views.visitor import member
 
 MOST_BROWSERS = 20
@@ -48,12 +47,6 @@ def _for_scripts(view: View) -> View:
     return never_cache(answered)
 
 
-@login_required
-@require_safe
-def push_page(request: HttpRequest) -> HttpResponse:
-    return render(request, "notifications/push_page.html", {"is_offered": Push.is_configured()})
-
-
 @require_safe
 @_for_scripts
 def push_key(request: HttpRequest) -> HttpResponse:
@@ -78,6 +71,7 @@ def push_subscribe(request: HttpRequest) -> HttpResponse:
         if replaces:
             _replace(user, replaces, endpoint)
         _take(user, endpoint, keys, browsers.name(request.headers.get("User-Agent", "")))
+    dispatch_if_urgent()
     return JsonResponse({"endpoint": endpoint})
 
 

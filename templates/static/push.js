@@ -77,7 +77,7 @@ async function turnOn(registration, key) {
   if (found && !isFor(found, key)) await found.unsubscribe();
   const subscription = await registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key });
   await ask(push.dataset.pushSubscribe, subscription.toJSON());
-  show("on");
+  location.reload(); // to show it among the channels
 }
 
 async function turnOff(registration) {
@@ -86,7 +86,7 @@ async function turnOff(registration) {
     await ask(push.dataset.pushUnsubscribe, { endpoint: found.endpoint });
     await found.unsubscribe();
   }
-  show("off");
+  location.reload();
 }
 
 function sentenceOf(error) {

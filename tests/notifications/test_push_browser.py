@@ -31,6 +31,8 @@ pytestmark = [
     pytest.mark.django_db(transaction=True),
 ]
 
+CHANNELS = "/channels/"
+
 MAKERS_PART = """
 (subscription) => {
   const made = (key) => ({
@@ -138,12 +140,13 @@ def test_alice_turns_push_on_gets_a_reminder_and_opens_the_contest(page: Page, s
     browser = service.browser(public_key())
     page.add_init_script(f"({MAKERS_PART})({json.dumps({'endpoint': browser.endpoint, 'keys': browser.keys})})")
     sign_in(page, "alice@example.org")
-    page.goto("/push/")
+    page.goto(CHANNELS)
     expect(page.get_by_text("This browser gets no push yet.")).to_be_visible()
     page.get_by_role("button", name="Turn push on").click()
     expect(page.get_by_text("This browser gets push.")).to_be_visible()
     expect(page.get_by_role("button", name="Turn push on")).to_be_hidden()
     assert Channel.objects.get(user=alice, kind="push").label == "Chrome on Linux"
+    expect(page.get_by_role("heading", name="Chrome on Linux verified")).to_be_visible()
 
     wire = Wire(page)
     dispatch()
@@ -165,7 +168,7 @@ def test_push_is_on_after_a_reload_until_it_is_turned_off(page: Page, service: P
     alice, browser = MemberFactory(email="alice@example.org"), service.browser()
     page.add_init_script(f"({MAKERS_PART})({json.dumps({'endpoint': browser.endpoint, 'keys': browser.keys})})")
     sign_in(page, "alice@example.org")
-    page.goto("/push/")
+    page.goto(CHANNELS)
     page.get_by_role("button", name="Turn push on").click()
     expect(page.get_by_text("This browser gets push.")).to_be_visible()
     page.reload()
@@ -182,10 +185,10 @@ def test_what_the_server_refuses_is_said_on_the_page(page: Page) -> None:
     elsewhere = {"endpoint": "http://push.example.org/1", "keys": {"p256dh": "x", "auth": "x"}}
     page.add_init_script(f"({MAKERS_PART})({json.dumps(elsewhere)})")
     sign_in(page, "alice@example.org")
-    page.goto("/push/")
+    page.goto(CHANNELS)
     page.route("**/push/subscribe/", lambda route: route.fulfill(json={"error": "Not so."}, status=400))
     page.get_by_role("button", name="Turn push on").click()
-    expect(page.get_by_role("status")).to_have_text("Not so.")
+    expect(page.locator("[data-push-says]")).to_have_text("Not so.")
     expect(page.get_by_role("button", name="Turn push on")).to_be_enabled()
 
 
@@ -193,9 +196,9 @@ def test_a_browser_that_cannot_subscribe_says_why(page: Page) -> None:
     """As this one cannot: each test has a private window."""
     MemberFactory(email="alice@example.org")
     sign_in(page, "alice@example.org")
-    page.goto("/push/")
+    page.goto(CHANNELS)
     page.get_by_role("button", name="Turn push on").click()
-    expect(page.get_by_role("status")).to_contain_text("In a private window none can")
+    expect(page.locator("[data-push-says]")).to_contain_text("In a private window none can")
     expect(page.get_by_role("button", name="Turn push on")).to_be_enabled()
     assert not Channel.objects.filter(kind="push").exists()
 
@@ -203,14 +206,14 @@ def test_a_browser_that_cannot_subscribe_says_why(page: Page) -> None:
 def test_whatever_is_pushed_is_shown_and_no_click_leads_away(page: Page) -> None:
     MemberFactory(email="alice@example.org")
     sign_in(page, "alice@example.org")
-    page.goto("/push/")
+    page.goto(CHANNELS)
     wire = Wire(page)
     for payload in ("", "no JSON", "[]", "null", json.dumps({"title": "T", "tag": "t", "url": "https://evil.test/"})):
         wire.deliver(payload)
     shown = wire.shown(5)
     assert [each["title"] for each in shown].count("CodeNotify") == 4
     (worker,) = page.context.service_workers
-    site = page.url.removesuffix("push/")
+    site = page.url.removesuffix(CHANNELS.removeprefix("/"))
     for left in (4, 3, 2, 1, 0):
         assert worker.evaluate(CLICK) == [[site], left]
 
@@ -218,7 +221,7 @@ def test_whatever_is_pushed_is_shown_and_no_click_leads_away(page: Page) -> None
 def test_a_later_push_of_a_contest_takes_the_place_of_an_earlier_one(page: Page) -> None:
     MemberFactory(email="alice@example.org")
     sign_in(page, "alice@example.org")
-    page.goto("/push/")
+    page.goto(CHANNELS)
     wire = Wire(page)
     for title in ("in 24 hours", "in 1 hour"):
         wire.deliver(json.dumps({"title": title, "tag": "contest-1"}))
@@ -233,6 +236,6 @@ def test_the_page_fits(page: Page, width: int) -> None:
     MemberFactory(email="alice@example.org")
     page.set_viewport_size({"width": width, "height": 700})
     sign_in(page, "alice@example.org")
-    page.goto("/push/")
+    page.goto(CHANNELS)
     expect(page.get_by_role("button", name="Turn push on")).to_be_visible()
     assert sideways(page) <= 0

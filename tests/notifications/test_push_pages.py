@@ -284,12 +284,11 @@ def test_without_a_key_there_is_no_push(settings: Settings) -> None:
     script = Script(MemberFactory())
     answer = script.client.get(reverse("push-key"))
     assert (answer.status_code, answer.json()) == (404, {"error": "Push is not set up here."})
-    assert b"Push is not set up here." in script.client.get(reverse("push")).content
+    assert b"Push is not set up on this site" in script.client.get(reverse("channels")).content
 
 
-def test_the_page_is_for_members_and_says_what_to_do_without_scripts() -> None:
-    assert Client().get(reverse("push")).status_code == 302
-    page = Script(MemberFactory()).client.get(reverse("push")).content.decode()
+def test_the_page_of_channels_says_what_to_do_without_scripts() -> None:
+    page = Script(MemberFactory()).client.get(reverse("channels")).content.decode()
     assert "Turning push on needs JavaScript" in page
 
 
