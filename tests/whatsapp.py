@@ -4,15 +4,17 @@ calls back with a signature."""
 import hashlib
 import hmac
 import json
+import multiprocessing
 import re
 import socket
 import struct
 import threading
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.connection import Connection
 from typing import Any, Self
 from uuid import UUID
 
@@ -151,6 +153,26 @@ class Graph:
         body = self.callback(*reports)
         headers = {"Content-Type": "application/json", "X-Hub-Signature-256": sign(body)}
         return requests.post(url, data=body, headers=headers, timeout=10)
+
+
+@contextmanager
+def elsewhere() -> Iterator[dict[str, str]]:
+    """A server in a process of its own, which takes no turns of ours. Gives its settings."""
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(there,))
+    process.start()
+    there.close()
+    try:
+        yield here.recv()
+    finally:
+        here.close()
+        process.join()
+
+
+def _serve(pipe: Connection) -> None:
+    with Graph() as graph, suppress(EOFError):
+        pipe.send(graph.settings)
+        pipe.recv()
 
 
 def sign(body: bytes, secret: str = APP_SECRET) -> str:

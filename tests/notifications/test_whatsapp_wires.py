@@ -263,6 +263,16 @@ def test_a_dead_number_is_off_and_its_owner_is_told_elsewhere(client: Client, gr
     assert everything() == before  # bob turned it on again after that, and is not turned off by a repetition
 
 
+def test_a_number_that_its_owner_turned_off_keeps_their_reason(
+    client: Client, graph: Graph, reminder: Notification
+) -> None:
+    Channel.objects.update(disabled_at=timezone.now(), disabled_reason="You turned it off.")
+    with_number(reminder.channel.user, "+16502530000")
+    tell(client, graph, graph.failure(reminder.message or "", 131026))
+    assert Channel.objects.get(address=NUMBER).disabled_reason == "You turned it off."
+    assert not Notification.objects.filter(kind=NotificationKind.CHANNEL_OFF).exists()
+
+
 # --- Order, repetition, crowds -------------------------------------------------------------------------------------
 
 Step = Callable[[Graph, Notification], dict[str, Any]]
@@ -315,6 +325,19 @@ def test_a_repeated_callback_changes_nothing(client: Client, graph: Graph, remin
     before = everything()
     tell(client, graph, step(graph, reminder), step(graph, reminder))
     assert everything() == before
+
+
+@pytest.mark.parametrize("order", [("delivered", "read"), ("read", "delivered")])
+def test_a_message_was_delivered_when_it_was_and_not_when_it_was_read(
+    client: Client, graph: Graph, reminder: Notification, order: tuple[str, str]
+) -> None:
+    at = {"delivered": 1_790_000_000, "read": 1_790_000_060}
+    with time_machine.travel(datetime.fromtimestamp(1_790_000_100, UTC)):
+        for state in order:
+            tell(client, graph, graph.report(reminder.message or "", state, at[state]))
+    reminder.refresh_from_db()
+    assert reminder.delivered_at == datetime.fromtimestamp(at["delivered"], UTC)
+    assert reminder.read_at == datetime.fromtimestamp(at["read"], UTC)
 
 
 def test_what_a_member_has_read_here_was_read_then(client: Client, graph: Graph, reminder: Notification) -> None:

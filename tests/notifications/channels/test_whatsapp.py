@@ -352,6 +352,15 @@ def test_a_connection_that_breaks_after_sending_leaves_the_outcome_unknown(graph
     assert len(graph.to(ALICE)) == 1
 
 
+def test_a_kept_connection_that_breaks_after_sending_is_no_reason_to_send_again(graph: Graph) -> None:
+    graph.broken.add(ALICE[1:])
+    with WhatsApp() as channel:
+        channel.send(message(address=BOB))
+        with pytest.raises(OutcomeUnknown):
+            channel.send(message())
+    assert len(graph.to(ALICE)) == 1
+
+
 def test_a_connection_that_was_never_made_is_the_providers(settings: Settings, graph: Graph) -> None:
     settings.WHATSAPP_URL = f"http://127.0.0.1:{free_port()}"
     check(failure(message()), (ProviderDown, False, "WhatsApp cannot be reached"))
