@@ -24,11 +24,11 @@ from urllib3 import Retry
 from urllib3.exceptions import MaxRetryError
 from urllib3.util.retry import RequestHistory
 
-from config.http.connections import CONNECT_TIMEOUT, Call, Connections, Session
+from config.http.connections import CONNECT_TIMEOUT, Call, Connections, Session, is_public
 from config.http.errors import NETWORK_ERRORS, HttpError, PrivateAddressError, explain, refusal, too_slow
 from config.http.sentences import PREFIX, excerpt, host, is_page, phrase, size
 
-__all__ = ["Client", "HttpError", "PrivateAddressError", "Response", "excerpt", "request"]
+__all__ = ["Client", "HttpError", "PrivateAddressError", "Response", "excerpt", "is_public", "request"]
 
 READ_TIMEOUT = 10.0
 BACKOFF = 0.5

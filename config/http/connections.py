@@ -307,7 +307,7 @@ def _resolve(host: str, seconds: float) -> list[str]:
 
 
 def is_public(address: str) -> bool:
-    """Whether a request may go there. An IPv6 address that stands for an IPv4 one is judged by that."""
+    """Whether a request may go there; ValueError for a name. An IPv6 address for an IPv4 one is judged by that."""
     ip = ip_address(address.partition("%")[0])
     if isinstance(ip, IPv6Address):
         if ip.is_site_local:

@@ -8,6 +8,7 @@ import json
 import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from threading import Lock
@@ -21,7 +22,7 @@ from django.conf import settings
 from py_vapid import jwt
 from py_vapid.utils import b64urldecode, b64urlencode
 
-from config.http import Client, HttpError, PrivateAddressError, excerpt
+from config.http import Client, HttpError, PrivateAddressError, excerpt, is_public
 from notifications.channels.base import Channel, ChannelDead, DeliveryError, GiveUp, Message, RetryLater
 
 PATIENCE = 10.0
@@ -33,6 +34,9 @@ LONGEST_PLAINTEXT = 2_999
 """Bytes. A service takes 3,993 (RFC 8291, section 4), but what Mozilla passes on to phones must be smaller."""
 
 LONGEST_ENDPOINT = 1000
+
+ENDPOINT = re.compile(r"https?://([\w.-]+|\[[\da-f:.]+\])(:\d{1,5})?(/[!-~]*)?", re.ASCII | re.IGNORECASE)
+"""Nothing beside the host that one library takes for a part of it and another one does not, as “\\” and “@”."""
 
 POINT, AUTH = 65, 16
 """Bytes of a subscription's keys: a point of P-256, uncompressed, and a secret (RFC 8291, section 3)."""
@@ -141,14 +145,12 @@ class Push(Channel):
 def check(endpoint: str, keys: object) -> dict[str, str]:
     """The keys of a subscription, and nothing else of what came with it. Raises ValueError with what is wrong with it.
 
-    Where the endpoint's host is in a private network is seen when it is asked: names may lead elsewhere by then.
+    Whether a name leads into a private network is seen when it is asked: it may lead elsewhere by then.
     """
     try:
         _require_allowed(origin_of(endpoint))
     except ChannelDead as error:
         raise ValueError(f"{error}.") from error
-    if len(endpoint) > LONGEST_ENDPOINT or not endpoint.isascii() or not endpoint.isprintable() or " " in endpoint:
-        raise ValueError("The browser named a push service by something that is no address.")
     found = {name: str(keys.get(name, "")) for name in ("p256dh", "auth")} if isinstance(keys, dict) else {}
     try:
         ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point := _bytes(found.get("p256dh", "")))
@@ -168,8 +170,13 @@ def _bytes(encoded: str) -> bytes:
 
 
 def _require_allowed(origin: str) -> None:
-    if origin not in settings.PUSH_TRUSTED_ORIGINS and not origin.startswith("https://"):
+    if origin in settings.PUSH_TRUSTED_ORIGINS:
+        return
+    if not origin.startswith("https://"):
         raise ChannelDead("The browser named a push service that is not at an https address")
+    with suppress(ValueError):  # a name; what it leads to is seen when it is asked
+        if not is_public((urlsplit(origin).hostname or "").strip("[]")):
+            raise ChannelDead("The browser named a push service that is at a private address")
 
 
 def origin_of(url: str) -> str:
@@ -179,9 +186,9 @@ def origin_of(url: str) -> str:
         host, port = parts.hostname or "", parts.port
     except ValueError:
         host = ""
-    if not host:
+    if not host or len(url) > LONGEST_ENDPOINT or not ENDPOINT.fullmatch(url):
         raise ChannelDead("The browser named a push service by something that is no address")
-    is_usual = port in (None, {"https": 443, "http": 80}.get(parts.scheme))
+    is_usual = port in (None, {"https": 443, "http": 80}[parts.scheme])
     where = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{where}{'' if is_usual else f':{port}'}"
 

