@@ -1,6 +1,6 @@
 """What will be told, to whom and when, or why not: by the same conditions by which it is planned."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -93,7 +93,7 @@ def of_member(user: int, now: datetime, most: int = 1000) -> Sequence[Reminder]:
     """
     return _rows(
         contests="true",
-        members="preference.user_id = %(user)s",
+        whom="preference.user_id = %(user)s",
         order="contest.starts_at, contest.id, channel.kind, channel.id, lead.minutes DESC",
         user=user,
         now=now,
@@ -101,20 +101,19 @@ def of_member(user: int, now: datetime, most: int = 1000) -> Sequence[Reminder]:
     )
 
 
-def of_contest(contest: int, now: datetime, *, search: str = "", after: int = 0, most: int = 100) -> Sequence[Reminder]:
-    """Who would be told of an upcoming contest, by account from `after` on; `search` in user names and addresses."""
+def of_contest(contest: int, now: datetime, members: Collection[int]) -> Sequence[Reminder]:
+    """Of an upcoming contest, whether each of these accounts would be told: a row or more for every one of them.
+
+    None for who has no preference.
+    """
     return _rows(
         contests="contest.id = %(contest)s",
-        members="""
-            preference.user_id > %(after)s
-            AND (%(search)s = '' OR strpos(lower(concat_ws(' ', member.username, member.email)), lower(%(search)s)) > 0)
-        """,
+        whom="preference.user_id = ANY (%(members)s)",
         order="preference.user_id, channel.kind, channel.id, lead.minutes DESC",
         contest=contest,
         now=now,
-        search=search,
-        after=after,
-        most=most,
+        members=list(members),
+        most=None,
     )
 
 
@@ -124,7 +123,7 @@ def next_of_member(user: int, now: datetime) -> Reminder | None:
     return min(coming, key=lambda pair: pair[0])[1] if coming else None
 
 
-def _rows(*, contests: str, members: str, order: str, **values: Any) -> Sequence[Reminder]:
+def _rows(*, contests: str, whom: str, order: str, **values: Any) -> Sequence[Reminder]:
     with connection.cursor() as cursor:
-        cursor.execute(_OUTLOOK.format(contests=contests, members=members, order=order), {**values, "quiet": QUIET})
+        cursor.execute(_OUTLOOK.format(contests=contests, members=whom, order=order), {**values, "quiet": QUIET})
         return [Reminder(*row) for row in cursor.fetchall()]

@@ -11,19 +11,21 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, render
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from config.admin import MOST_FOUND, NOTHING, DaysFilter, EndlessListMixin, ReadOnlyMixin, accounts_found, as_id, moment
 from contests.models import Contest
 from notifications import resending
+from notifications.admin import audience
 from notifications.admin.words import COLOURS, what_of
 from notifications.forms import lead_in_words
 from notifications.models import OPEN_STATUSES, Channel, Notification, Status
@@ -190,8 +192,24 @@ class NotificationAdmin(ReadOnlyMixin, EndlessListMixin, ModelAdmin):
     # Sending again
 
     def get_urls(self) -> list[URLPattern]:
-        again = self.admin_site.admin_view(require_POST(self.resend_one))
-        return [path("<int:pk>/resend/", again, name="notifications_notification_resend"), *super().get_urls()]
+        wrap = self.admin_site.admin_view
+        own = [
+            path("<int:pk>/resend/", wrap(require_POST(self.resend_one)), name="notifications_notification_resend"),
+            path("contest/<int:contest>/", wrap(require_safe(self.audience)), name="notifications_audience"),
+        ]
+        return [*own, *super().get_urls()]
+
+    def audience(self, request: HttpRequest, contest: int) -> HttpResponse:
+        """Who would be told of a contest. The contest's own page leads here."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        found = get_object_or_404(Contest, pk=contest)
+        context = {**self.admin_site.each_context(request), "media": self.media, "opts": self.opts}
+        return render(
+            request,
+            "admin/notifications/audience.html",
+            {**context, **audience.context(request, found, timezone.now())},
+        )
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

@@ -1,5 +1,7 @@
 """How staff read of a notification: what it is, and how it stands."""
 
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
 from config.admin import moment
@@ -14,6 +16,11 @@ COLOURS = {
     Status.PENDING: "info",
     Status.SENDING: "info",
 }
+
+
+def label(text: str, colour: str) -> SafeString:
+    """As the lists show a state."""
+    return render_to_string("unfold/helpers/label.html", {"text": text, "type": colour})
 
 
 def what_of(notification: Notification) -> str:

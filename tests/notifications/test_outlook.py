@@ -143,15 +143,16 @@ def test_what_was_sent_is_said_to_be(now: datetime) -> None:
     assert (reminder.status, reminder.sent_at, reminder.comes) == (Status.SENT, now, False)
 
 
-def test_staff_see_who_would_be_told_page_by_page(now: datetime) -> None:
+def test_of_a_contest_it_is_said_of_each_member_who_is_asked_for(now: datetime) -> None:
     contest = ContestFactory()
-    members = [MemberFactory(preference__lead_minutes=[60]) for _ in range(5)]
-    first = of_contest(contest.pk, now, most=2)
-    assert [each.user for each in first] == [member.pk for member in members[:2]]
-    rest = of_contest(contest.pk, now, after=first[-1].user)
-    assert [each.user for each in rest] == [member.pk for member in members[2:]]
-    (found,) = of_contest(contest.pk, now, search=members[3].email.upper())
-    assert found.user == members[3].pk
+    members = [MemberFactory(preference__lead_minutes=[60], preference__paused=paused) for paused in (True, False)]
+    MemberFactory()
+    found = of_contest(contest.pk, now, [member.pk for member in members])
+    assert [(each.user, each.reason) for each in found] == [
+        (members[0].pk, "You paused everything."),
+        (members[1].pk, ""),
+    ]
+    assert of_contest(contest.pk, now, []) == []
 
 
 def test_what_is_said_to_come_is_what_is_planned(now: datetime) -> None:
