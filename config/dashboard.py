@@ -21,7 +21,10 @@ from config import outbox
 from config.admin import moment
 from contests.admin import HEALTHS, health_of, trouble_of
 from contests.models import Contest, Platform
-from notifications.models import OPEN_STATUSES, Notification, Status
+from notifications import providers
+from notifications.admin.providers import HEALTHS as PROVIDER_HEALTHS
+from notifications.models import OPEN_STATUSES, Notification, NotificationKind, Provider, Status
+from notifications.providers import Health, Queue
 from scheduler import schedules
 from scheduler.admin.filters import counted
 from scheduler.admin.labels import LATE, link_to, outcome, state_label
@@ -31,6 +34,7 @@ COUNTED_BACK = timedelta(hours=24)
 WAITS_TOO_LONG = timedelta(hours=1)
 """A reminder that could have been sent for so long says that nobody sends."""
 
+NOTIFICATIONS = "notifications.notification"
 SCHEDULES = "django_celery_beat.periodictask"
 SCHEDULES_SHOWN = 10
 RUNS = "scheduler.run"
@@ -46,7 +50,9 @@ PAGES = {
     "Members": (
         ("Preferences", "tune", "notifications.preference"),
         ("Channels", "contact_mail", "notifications.channel"),
-        ("Notifications", "outgoing_mail", "notifications.notification"),
+        ("Notifications", "outgoing_mail", NOTIFICATIONS),
+        ("Follows and mutes", "star", "notifications.contestchoice"),
+        ("Providers", "cell_tower", "notifications.provider"),
     ),
     "Scheduler": (
         ("Schedules", "schedule", SCHEDULES),
@@ -99,7 +105,8 @@ def add_to(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "contests.platform": _platforms,
         SCHEDULES: _schedules,
         RUNS: _runs,
-        "notifications.notification": _notifications,
+        "notifications.provider": _providers,
+        NOTIFICATIONS: _notifications,
     }
     panels = [part(attention) for model, part in parts.items() if _may_view(request, model)]
     return {**context, "attention": attention, "panels": panels}
@@ -167,25 +174,58 @@ def _runs(attention: list[str]) -> dict[str, Any]:
     return _panel("Runs in the last 24 hours", RUNS, ["status", "number"], rows)
 
 
+def _providers(attention: list[str]) -> dict[str, Any]:
+    now = timezone.now()
+    queues = providers.queues(now)
+    rows: list[Row] = []
+    for provider in Provider.objects.all():
+        health, queue = providers.health_of(provider), queues.get(provider.kind, Queue())
+        link = _link(str(provider), reverse("admin:notifications_provider_change", args=[provider.pk]))
+        shown = _label(health.label, PROVIDER_HEALTHS)
+        rows.append([link, shown, queue.counted, moment(queue.oldest), moment(provider.last_success_at)])
+        if health == Health.DOWN:
+            trouble = Truncator(providers.trouble_of(provider, now)).chars(300)
+            attention.append(format_html("Nothing can be sent by {} at the moment. {}", link, trouble))
+        if health == Health.ABSENT and queue.waiting:
+            attention.append(format_html("{} for {}, which is not set up.", str(queue).capitalize(), link))
+    headers = ["channel", "health", "waiting", "oldest due", "last success"]
+    return _panel("Channels", "notifications.provider", headers, rows)
+
+
 def _notifications(attention: list[str]) -> dict[str, Any]:
     now = timezone.now()
     newest = Notification.objects.filter(created_at__gte=now - COUNTED_BACK).order_by()
-    counts = dict(newest.values_list("status").annotate(Count("pk")))
-    model = "notifications.notification"
+    counts = {
+        (kind, status): count for kind, status, count in newest.values_list("kind", "status").annotate(Count("pk"))
+    }
     rows: list[Row] = [
-        [_link(status.label, f"{_list_of(model)}?{urlencode({'status__exact': status})}"), counts.get(status, 0)]
-        for status in Status
+        [
+            _link(kind.label, _notifications_that(kind__exact=kind)),
+            *(
+                _link(f"{count:,}", _notifications_that(kind__exact=kind, status__exact=status))
+                if (count := counts.get((kind, status), 0))
+                else "0"
+                for status in Status
+            ),
+        ]
+        for kind in NotificationKind
     ]
-    if failed := counts.get(Status.FAILED, 0):
-        url = f"{_list_of(model)}?{urlencode({'status__exact': Status.FAILED})}"
-        attention.append(_link(f"{failed} of the last 24 hours' notifications failed.", url))
+    if failed := sum(count for (_, status), count in counts.items() if status == Status.FAILED):
+        url = _notifications_that(status__exact=Status.FAILED)
+        attention.append(_link(f"{failed:,} of the last 24 hours' notifications failed.", url))
     stuck = Notification.objects.filter(
-        status__in=OPEN_STATUSES, available_at__lt=now - WAITS_TOO_LONG, starts_at__gt=now
+        status__in=OPEN_STATUSES, available_at__lt=now - WAITS_TOO_LONG, expires_at__gt=now
     )
-    if stuck.exists():
-        url = f"{_list_of(model)}?{urlencode({'status__exact': Status.PENDING})}"
+    up = [each.kind for each in Provider.objects.all() if providers.health_of(each) in (Health.UP, Health.UNUSED)]
+    if stuck.filter(channel__kind__in=up).exists():
+        url = _notifications_that(status__exact="waiting")
         attention.append(_link("Notifications wait for more than an hour: is a worker running?", url))
-    return _panel("Notifications planned in the last 24 hours", model, ["status", "number"], rows)
+    headers = ["kind", *(status.label for status in Status)]
+    return _panel("Notifications planned in the last 24 hours", NOTIFICATIONS, headers, rows)
+
+
+def _notifications_that(**are: str) -> str:
+    return f"{_list_of(NOTIFICATIONS)}?{urlencode(are)}"
 
 
 def _panel(title: str, model: str, headers: list[str], rows: list[Row]) -> dict[str, Any]:

@@ -23,8 +23,10 @@ from django.utils.text import Truncator
 from config.mail import mail_to, send_each
 from contests.lengths import duration
 from contests.models import Contest, Platform
-from notifications.channels import CHANNELS
-from notifications.models import OPEN_STATUSES, Channel, Notification, Status
+from notifications import providers
+from notifications.channels import CHANNELS, title_of
+from notifications.models import OPEN_STATUSES, Channel, Notification, Provider, Status
+from notifications.providers import Health
 from scheduler.jobs import jobs
 from scheduler.models import Pause, Run, Schedule
 from scheduler.models import Status as RunStatus
@@ -162,28 +164,53 @@ def _schedules_that_rest(now: datetime) -> Iterator[str]:
         yield f"Paused since {pause.created_at:%Y-%m-%d}: {pause}."
 
 
-def _reminders(now: datetime) -> Figures:
+def _notifications(now: datetime) -> Figures:
+    """By channel and by what is told; a channel that members are offered is there, though nothing went over it."""
     due = Notification.objects.filter(due_at__gt=now - WEEK, due_at__lte=now).order_by()
     statuses = (Status.SENT, Status.FAILED, Status.EXPIRED, Status.SKIPPED, *OPEN_STATUSES)
-    counts = due.values_list("channel__kind").annotate(
+    counts = due.values_list("channel__kind", "kind").annotate(
         **{f"{each}_ones": Count("pk", filter=Q(status=each)) for each in statuses}
     )
-    found = {kind: numbers for kind, *numbers in counts}
-    rows = []
-    offered = (kind for kind, channel in CHANNELS.items() if channel.is_configured())
-    for kind in dict.fromkeys((*offered, *found)):
-        sent, failed, expired, skipped, *waiting = found.get(kind, [0] * len(statuses))
-        rows.append((CHANNELS[kind].title if kind in CHANNELS else kind, sent, failed, expired, skipped, sum(waiting)))
-    failed, expired = (sum(numbers[statuses.index(each)] for numbers in found.values()) for each in statuses[1:3])
+    found: dict[str, dict[str, list[int]]] = {}
+    for channel, kind, *numbers in counts.order_by("channel__kind", "kind"):
+        found.setdefault(channel, {})[kind] = numbers
+    rows: list[tuple[Any, ...]] = []
+    for channel in dict.fromkeys((*_offered(), *found)):
+        for kind, (*over, pending, sending) in found.get(channel, {"": [0] * len(statuses)}).items():
+            rows.append((", ".join(filter(None, (title_of(channel), kind))), *over, pending + sending))
+    failed, expired = (sum(row[column] for row in rows) for column in (2, 3))
     return Figures(
         columns=("sent", "failed", "expired", "skipped", "waiting"),
         rows=rows,
         attention=[
-            f"{count:,} {'reminder' if count == 1 else 'reminders'} {what}."
+            f"{count:,} {'notification' if count == 1 else 'notifications'} {what}."
             for count, what in ((failed, "failed"), (expired, "expired before being sent"))
             if count
         ],
     )
+
+
+def _channels(now: datetime) -> Figures:
+    """How each does at this moment; one that is not set up is there where something waits for it."""
+    queues, known = providers.queues(now), {provider.kind: provider for provider in Provider.objects.all()}
+    shown = {kind: known[kind] for kind in CHANNELS if kind in known}
+    rows, attention = [], []
+    for kind, provider in shown.items():
+        health, queue = providers.health_of(provider), queues[kind]
+        if health == Health.ABSENT and not queue.waiting:
+            continue
+        oldest = [f"the oldest due {queue.oldest:%Y-%m-%d %H:%M} UTC"] if queue.oldest else []
+        rows.append((title_of(kind), health.label, provider.last_success_at, ", ".join([queue.counted, *oldest])))
+        if health == Health.DOWN:
+            trouble = _one_line(providers.trouble_of(provider, now))
+            attention.append(f"Nothing can be sent by {title_of(kind)}: {trouble}")
+        if health == Health.ABSENT:
+            attention.append(f"{str(queue).capitalize()} for {title_of(kind)}, which is not set up.")
+    return Figures(columns=("", "last success", "waiting"), rows=rows, attention=attention)
+
+
+def _offered() -> Iterator[str]:
+    return (kind for kind, channel in CHANNELS.items() if channel.is_configured())
 
 
 def _platforms(now: datetime) -> Figures:
@@ -251,7 +278,8 @@ def _slowest(now: datetime) -> Figures:
 
 SECTIONS = (
     Section("Runs that failed", _runs, critical=True),
-    Section("Reminders", _reminders, critical=True),
+    Section("Notifications", _notifications, critical=True),
+    Section("Channels", _channels, critical=True),
     Section("Platforms", _platforms, critical=True),
     Section("Upcoming contests", _upcoming),
     Section("Members", _members),

@@ -1,9 +1,8 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
-from django.db import models, transaction
+from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -13,7 +12,7 @@ from django.utils.text import Truncator
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
 
-from config.admin import NOTHING, DaysFilter, ReadOnlyMixin, enqueue, moment
+from config.admin import NOTHING, DaysFilter, ReadOnlyMixin, WritesWhatChanged, enqueue, moment
 from config.breaker import BreakerState
 from contests.lengths import duration
 from contests.models import Contest, ContestChange, Platform, PlatformSync
@@ -39,13 +38,6 @@ def trouble_of(platform: Platform, now: datetime) -> str:
     until = platform.paused_until(now)
     paused = f"Not asked again before {until:%H:%M:%S} UTC." if until else ""
     return " ".join(filter(None, (platform.last_error, times, paused)))
-
-
-class WritesWhatChanged(admin.ModelAdmin):  # type: ignore[type-arg]  # generic for the checker alone
-    """Writes only what was edited: what a sync notes in the same row meanwhile stays. Comes after ModelAdmin."""
-
-    def save_model(self, request: HttpRequest, obj: models.Model, form: forms.Form, change: bool) -> None:
-        obj.save(update_fields=form.changed_data)
 
 
 @admin.register(Platform)

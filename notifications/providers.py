@@ -126,6 +126,9 @@ class Queue:
     def counted(self) -> str:
         return f"{self.waiting:,}" if self.waiting <= MOST_COUNTED else f"more than {MOST_COUNTED:,}"
 
+    def __str__(self) -> str:
+        return "1 notification waits" if self.waiting == 1 else f"{self.counted} notifications wait"
+
 
 MOST_COUNTED = 10_000
 

@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from config.admin import NOTHING, accounts_found, moment
 from contests.models import Contest
 from notifications.admin.words import COLOURS, label
+from notifications.channels import title_of
 from notifications.forms import lead_in_words
 from notifications.models import Preference, Status
 from notifications.outlook import Reminder, of_contest
@@ -67,7 +68,8 @@ def _rows(reminders: Sequence[Reminder]) -> Iterator[list[SafeString | str]]:
         url = reverse("admin:notifications_preference_change", args=[reminder.user])
         member = format_html('<a class="text-link" href="{}">{}</a>', url, reminder.username)
         lead = f", {lead_in_words(reminder.lead_minutes)} before" if reminder.lead_minutes else ""
-        channel = f"{reminder.channel_kind} to {reminder.channel_name}{lead}" if reminder.channel else ""
+        kind = title_of(reminder.channel_kind) if reminder.channel_kind else ""
+        channel = f"{kind} to {reminder.channel_name}{lead}" if kind else ""
         said = format_html('{}<span class="aside">{}</span>', reminder.reason, channel) if reminder.reason else channel
         at = reminder.sent_at or (reminder.at if reminder.comes else None)
         yield [member, _state(reminder), moment(at) if at else NOTHING, said]

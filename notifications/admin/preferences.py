@@ -20,6 +20,7 @@ from unfold.widgets import (
 from config.admin import NOTHING, EndlessListMixin, accounts_found
 from notifications.forms import DECIDED, PreferenceForm, lead_in_words
 from notifications.models import Preference
+from notifications.tasks import dispatch_soon
 
 WIDGETS = {
     "platforms": UnfoldAdminCheckboxSelectMultipleWidget,
@@ -79,7 +80,7 @@ class PreferenceAdminForm(PreferenceForm, forms.ModelForm):  # type: ignore[type
 class PreferenceAdmin(EndlessListMixin, ModelAdmin):
     form = PreferenceAdminForm
     list_display = ("user", "address", "state", "platform_names", "lead_times", "time_zone", "last_seen_at")
-    list_filter = ("active", "paused", "trainings")
+    list_filter = ("active", "paused", "digest", ("quiet_from", admin.EmptyFieldListFilter), "trainings", "unrated")
     list_select_related = ("user",)
     search_fields = ("user__username", "user__email")
     search_help_text = "How a user name or an address begins"
@@ -114,7 +115,10 @@ class PreferenceAdmin(EndlessListMixin, ModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: Preference, form: PreferenceAdminForm, change: bool) -> None:
         """Only what was edited: the member may be here at this moment, which is noted in the same row."""
+        if not form.changed_data:
+            return
         obj.save(update_fields={column for name in form.changed_data for column in COLUMNS.get(name, [name])})
+        dispatch_soon()  # what is wanted from now on may be due before the next round
 
     @admin.display(description="address", ordering="user__email")
     def address(self, preference: Preference) -> str:

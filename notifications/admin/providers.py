@@ -4,13 +4,12 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
-from config.admin import NOTHING, moment
+from config.admin import NOTHING, WritesWhatChanged, moment
 from config.breaker import BreakerState
 from notifications import providers
 from notifications.models import Provider
@@ -27,7 +26,7 @@ HEALTHS = {
 
 
 @admin.register(Provider)
-class ProviderAdmin(ModelAdmin):
+class ProviderAdmin(ModelAdmin, WritesWhatChanged):
     list_display = ("kind", "health", "waiting", "oldest", "rate", "last_success_at", "trouble")
     sortable_by = ()
     fieldsets = (
@@ -66,10 +65,6 @@ class ProviderAdmin(ModelAdmin):
         if provider:
             _note_queues([provider])
         return provider
-
-    def save_model(self, request: HttpRequest, obj: Provider, form: "ModelForm[Provider]", change: bool) -> None:
-        """Not what deliveries note in the same row."""
-        obj.save(update_fields=form.changed_data)
 
     @display(description="health", label=HEALTHS)
     def health(self, provider: Provider) -> str:

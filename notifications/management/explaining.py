@@ -10,6 +10,7 @@ from django.core.management.base import CommandError
 from django.db.models import Q
 
 from contests.models import Contest
+from notifications.channels import title_of
 from notifications.forms import lead_in_words
 from notifications.models import Preference
 from notifications.outlook import Reminder, of_member
@@ -103,7 +104,7 @@ def rows(explained: dict[str, Any]) -> Iterator[list[str]]:
 
 def _told(reminder: dict[str, Any]) -> tuple[str, str]:
     lead = f", {lead_in_words(reminder['lead_minutes'])} before" if reminder["lead_minutes"] else ""
-    by = f"{reminder['kind']} to {reminder['name']}{lead}"
+    by = f"{title_of(reminder['kind'])} to {reminder['name']}{lead}"
     if reminder["sent_at"]:
         return f"sent {shown(reminder['sent_at'])}", by
     if reminder["comes"]:

@@ -17,6 +17,7 @@ from django_celery_beat.models import PeriodicTask
 from pytest_django import Settings
 
 from contests.models import Contest, ContestChange, Platform, PlatformSync
+from notifications import providers
 from notifications.models import Channel, ContestChoice, Notification, Preference, Status
 from scheduler import ledger
 from scheduler.models import Run, Schedule, Trigger
@@ -180,6 +181,21 @@ def test_failed_and_stuck_notifications_need_attention(bob: Client) -> None:
     assert attention(bob) == ["Notifications wait for more than an hour: is a worker running?"]
 
 
+def test_a_provider_that_is_down_needs_attention_rather_than_what_waits_for_it(bob: Client) -> None:
+    NotificationFactory(available_at=NOW - timedelta(hours=2))
+    providers.record("email", NOW, error="The <b>mail server</b> refused the connection.")
+    assert attention(bob) == [
+        "Nothing can be sent by mail at the moment. The <b>mail server</b> refused the connection. "
+        "Down since 2026-11-22 12:01 UTC. Tried again after 12:02:00 UTC."
+    ]
+
+
+def test_what_waits_for_a_channel_that_is_not_set_up_needs_attention(bob: Client) -> None:
+    channel = Channel.objects.create(user=MemberFactory(), kind="whatsapp", address="+15550100", verified_at=NOW)
+    NotificationFactory(channel=channel, available_at=NOW - timedelta(hours=2))
+    assert attention(bob) == ["1 notification waits for WhatsApp , which is not set up."]
+
+
 def test_the_first_page_shows_platforms_next_runs_and_who_was_told(bob: Client) -> None:
     ContestFactory(starts_at=NOW + timedelta(hours=1))
     ContestFactory(starts_at=NOW - timedelta(hours=1))
@@ -203,8 +219,10 @@ def test_the_first_page_shows_platforms_next_runs_and_who_was_told(bob: Client) 
     assert ["Codeforces", "reading", "1", "2026-11-22 11:01 UTC"] in rows
     last_run = "succeeded 1 min 0 s 7 minutes ago"
     assert ["sync-contests", "on", "Every 6 hours (UTC)", "2026-11-22 18:01 UTC", last_run] in rows
-    assert ["sent", "2"] in rows
-    assert ["failed", "0"] in rows
+    assert ["reminder", "0", "0", "2", "0", "0", "0"] in rows
+    assert ["moved", "0", "0", "0", "0", "0", "0"] in rows
+    assert ["mail", "never used", "0", "–", "–"] in rows
+    assert ["WhatsApp", "not set up", "0", "–", "–"] in rows
 
 
 def test_the_first_page_shows_each_the_parts_that_they_may_see(client: Client) -> None:
@@ -225,7 +243,7 @@ def test_the_first_page_takes_a_few_queries_however_much_there_is(bob: Client) -
     for number in range(5):
         some_of_everything()
         PeriodicTask.objects.create(name=str(number), task="gone", crontab=PeriodicTask.objects.all()[0].crontab)
-    assert queries_of(bob, HOME) == few <= 16
+    assert queries_of(bob, HOME) == few <= 18
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)

@@ -11,12 +11,14 @@ import time_machine
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django_celery_beat.models import PeriodicTask
+from pytest_django import Settings
 
 from config import report as reporting
 from config.report import Figures, ReportFailed, Section, build
 from config.tasks import report
 from contests.models import Platform, PlatformSync
-from notifications.models import Channel
+from notifications import providers
+from notifications.models import Channel, Provider
 from scheduler.models import Pause, Run, Schedule
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory, StaffFactory, make_members
 from tests.smtp import Inbox
@@ -120,7 +122,7 @@ def test_what_to_look_at_comes_first_and_is_counted_in_the_subject(inbox: Inbox)
     (mail,) = inbox.mails
     assert mail["Subject"] == "CodeNotify's week: 2 things to look at"
     text = text_of(mail)
-    first = "- 1 run of “Clean up data” failed or was lost.\n- 1 reminder failed.\n"
+    first = "- 1 run of “Clean up data” failed or was lost.\n- 1 notification failed.\n"
     assert text.index(first) < text.index(
         "- Clean up data: failed 1 · lost 0 · newest error It broke. Here is how: <b>\n"
     )
@@ -182,15 +184,48 @@ def test_schedules_that_are_set_aside_or_paused_are_something_to_look_at() -> No
     ]
 
 
-def test_reminders_of_the_week_are_counted_by_channel_and_by_what_became_of_them() -> None:
+def test_what_was_told_is_counted_by_channel_and_kind_and_by_what_became_of_it(push_is_offered: None) -> None:
     for status, ago in (
         *(("sent", HOUR), ("sent", DAY), ("failed", DAY), ("expired", DAY), ("skipped", DAY)),
         *(("pending", HOUR), ("sending", HOUR)),
         *(("sent", 7 * DAY), ("failed", 8 * DAY), ("pending", -HOUR)),
     ):
         NotificationFactory(status=status, due_at=NOW - ago)
-    assert rows("Reminders") == [("mail", 2, 1, 1, 1, 2)]
-    assert figures("Reminders").attention == ["1 reminder failed.", "1 reminder expired before being sent."]
+    NotificationFactory(status="sent", kind="moved", due_at=NOW - DAY)
+    NotificationFactory(status="failed", kind="moved", due_at=NOW - DAY)
+    assert rows("Notifications") == [
+        ("mail, moved", 1, 1, 0, 0, 0),
+        ("mail, reminder", 2, 1, 1, 1, 2),
+        ("push", 0, 0, 0, 0, 0),
+    ]
+    attention = figures("Notifications").attention
+    assert attention == ["2 notifications failed.", "1 notification expired before being sent."]
+
+
+@pytest.fixture
+def push_is_offered(settings: Settings) -> None:
+    settings.VAPID_PRIVATE_KEY = "set up"
+
+
+def test_a_channel_that_is_down_is_told_with_the_reason_and_what_waits_for_it() -> None:
+    Provider.objects.filter(kind="email").update(last_success_at=NOW - DAY)
+    assert rows("Channels") == [("mail", "up", NOW - DAY, "0")]
+    assert figures("Channels").attention == []
+
+    providers.record("email", NOW - HOUR, error="The mail server refused the connection.")
+    NotificationFactory(due_at=NOW - 2 * HOUR, contest=ContestFactory())
+    assert rows("Channels") == [("mail", "down", NOW - DAY, "1, the oldest due 2026-11-23 05:00 UTC")]
+    (attention,) = figures("Channels").attention
+    assert attention.startswith(
+        "Nothing can be sent by mail: The mail server refused the connection. Down since 2026-11-23 06:00 UTC."
+    )
+
+
+def test_what_waits_for_a_channel_that_is_not_set_up_is_told() -> None:
+    channel = Channel.objects.create(user=MemberFactory(), kind="whatsapp", address="+15550100", verified_at=NOW)
+    NotificationFactory(channel=channel, contest=ContestFactory())
+    assert [row[:2] for row in rows("Channels")] == [("mail", "never used"), ("WhatsApp", "not set up")]
+    assert figures("Channels").attention == ["1 notification waits for WhatsApp, which is not set up."]
 
 
 def test_platforms_say_how_often_they_were_asked_in_vain() -> None:
@@ -274,7 +309,7 @@ def broken(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> N
     monkeypatch.setattr(reporting, "SECTIONS", changed)
 
 
-@pytest.mark.parametrize("broken", ["Runs that failed", "Reminders", "Platforms"], indirect=True)
+@pytest.mark.parametrize("broken", ["Runs that failed", "Notifications", "Channels", "Platforms"], indirect=True)
 @pytest.mark.usefixtures("broken")
 def test_without_a_critical_section_there_is_no_report(inbox: Inbox) -> None:
     StaffFactory()
@@ -295,7 +330,7 @@ def test_another_section_is_left_out_and_the_mail_says_so(inbox: Inbox, request:
         text = text_of(inbox.mails[0], kind)
         assert f"Left out, because they could not be computed: {title}." in text
         assert text.count(title) == 1
-        assert "Reminders" in text
+        assert "Notifications" in text
 
 
 def test_a_failed_report_is_tried_again() -> None:

@@ -64,7 +64,7 @@ def test_each_contest_is_explained_with_when_and_by_what_channel_or_why_not(say:
     ContestFactory(name="Round 1", starts_at=NOW + 2 * DAY)
     ContestFactory(name="Beginners 2", platform="atcoder", starts_at=NOW + 3 * DAY)
     ContestFactory(name="Round 0", starts_at=NOW - HOUR)
-    mail = "email to alice@example.org"
+    mail = "mail to alice@example.org"
     text = say("--explain", "alice")
     assert f"alice, id {alice.pk}, in UTC. Channels: {mail}." in text
     assert "Round 1 (codeforces) 2026-11-24 12:00 2026-11-23 12:00 " + f"{mail}, 24 h before" in text
@@ -122,8 +122,8 @@ def test_what_was_told_already_and_what_failed_is_said(say: Say, alice: User) ->
     NotificationFactory(lead_minutes=1440, status=Status.SENT, sent_at=NOW - 23 * HOUR, **made)
     NotificationFactory(lead_minutes=60, status=Status.FAILED, error="550 no such user", **made)
     text = say("--explain", "alice")
-    assert "sent 2026-11-21 13:00 email to alice@example.org, 24 h before" in text
-    assert "failed email to alice@example.org, 1 h before: 550 no such user" in text
+    assert "sent 2026-11-21 13:00 mail to alice@example.org, 24 h before" in text
+    assert "failed mail to alice@example.org, 1 h before: 550 no such user" in text
 
 
 @pytest.mark.parametrize("name", ["alice", "alice@example.org", "ALICE@Example.org", "new@example.org", "id"])

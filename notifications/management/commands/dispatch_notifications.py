@@ -6,6 +6,7 @@ from django.utils import timezone
 
 from config.management.job import JobCommand
 from notifications import providers
+from notifications.channels import title_of
 from notifications.dispatch import DispatchReport, dispatch
 from notifications.management.explaining import account_named, explain, rows, shown
 from notifications.tasks import dispatch_notifications
@@ -65,7 +66,10 @@ class Command(JobCommand):
             self.out.print(f"The next of what waits may be sent at {shown(report.next_at)} UTC.")
 
     def _print_explained(self, explained: dict[str, Any]) -> None:
-        user, names = explained["user"], [f"{each['kind']} to {each['name']}" for each in explained["channels"]]
+        user, names = (
+            explained["user"],
+            [f"{title_of(each['kind'])} to {each['name']}" for each in explained["channels"]],
+        )
         zone = f", in {explained['time_zone']}" if explained["time_zone"] else ""
         self.out.print(f"{user['username']}, id {user['id']}{zone}. Channels: {', '.join(names) or 'none'}.")
         if not explained["contests"]:
