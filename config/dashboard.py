@@ -209,6 +209,7 @@ def _notifications(attention: list[str]) -> dict[str, Any]:
             ),
         ]
         for kind in NotificationKind
+        if kind == NotificationKind.REMINDER or any(counts.get((kind, status)) for status in Status)
     ]
     if failed := sum(count for (_, status), count in counts.items() if status == Status.FAILED):
         url = _notifications_that(status__exact=Status.FAILED)

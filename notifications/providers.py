@@ -104,12 +104,9 @@ def trouble_of(provider: Provider, now: datetime) -> str:
         case Health.DOWN:
             since = f"Down since {provider.down_since:%Y-%m-%d %H:%M} UTC." if provider.down_since else ""
             until = provider.paused_until(now)
-            return " ".join(filter(None, (provider.last_error, since, f"Tried {_when(until)}.")))
+            again = f"It is tried again after {until:%H:%M:%S} UTC." if until else "The next message tries it."
+            return " ".join(filter(None, (provider.last_error, since, again)))
     return ""
-
-
-def _when(until: datetime | None) -> str:
-    return f"again after {until:%H:%M:%S} UTC" if until else "by the next message"
 
 
 @dataclass(frozen=True, slots=True)

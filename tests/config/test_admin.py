@@ -186,7 +186,7 @@ def test_a_provider_that_is_down_needs_attention_rather_than_what_waits_for_it(b
     providers.record("email", NOW, error="The <b>mail server</b> refused the connection.")
     assert attention(bob) == [
         "Nothing can be sent by mail at the moment. The <b>mail server</b> refused the connection. "
-        "Down since 2026-11-22 12:01 UTC. Tried again after 12:02:00 UTC."
+        "Down since 2026-11-22 12:01 UTC. It is tried again after 12:02:00 UTC."
     ]
 
 
@@ -202,6 +202,7 @@ def test_the_first_page_shows_platforms_next_runs_and_who_was_told(bob: Client) 
     for _ in range(2):
         NotificationFactory(status=Status.SENT, contest=Contest.objects.first())
     NotificationFactory(status=Status.SENT, contest=Contest.objects.first(), created_at=NOW - timedelta(hours=25))
+    NotificationFactory(status=Status.FAILED, contest=Contest.objects.first(), kind="moved")
     sync = Schedule.objects.filter(pk=_key_of("sync-contests"))
     sync.update(stale_since=None, next_run_at=NOW + timedelta(hours=6))
     began = {"created_at": NOW - timedelta(minutes=9), "available_at": NOW, "started_at": NOW - timedelta(minutes=8)}
@@ -220,7 +221,8 @@ def test_the_first_page_shows_platforms_next_runs_and_who_was_told(bob: Client) 
     last_run = "succeeded 1 min 0 s 7 minutes ago"
     assert ["sync-contests", "on", "Every 6 hours (UTC)", "2026-11-22 18:01 UTC", last_run] in rows
     assert ["reminder", "0", "0", "2", "0", "0", "0"] in rows
-    assert ["moved", "0", "0", "0", "0", "0", "0"] in rows
+    assert ["moved", "0", "0", "0", "1", "0", "0"] in rows
+    assert "digest" not in {row[0] for row in rows}
     assert ["mail", "never used", "0", "–", "–"] in rows
     assert ["WhatsApp", "not set up", "0", "–", "–"] in rows
 

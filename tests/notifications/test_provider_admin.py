@@ -69,7 +69,7 @@ def test_one_that_is_down_says_since_when_why_and_when_it_is_tried_again(bob: Cl
     row = Page(bob, PROVIDERS).row("mail")
     assert row["health"] == "down"
     assert row["what is wrong"] == (
-        "It did not answer. Down since 2026-11-22 10:00 UTC. Tried again after 12:00:30 UTC."
+        "It did not answer. Down since 2026-11-22 10:00 UTC. It is tried again after 12:00:30 UTC."
     )
     page = Page(bob, MAIL)
     assert page.told("Down since") == "2026-11-22 10:00 UTC"
