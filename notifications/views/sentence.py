@@ -140,7 +140,7 @@ def _next(preference: Preference, now: datetime) -> str:
 
 def what_is_told_of(contest: Contest, user: int, now: datetime) -> Sequence[str]:
     """What a member will be told of one contest, a line for each channel, or why nothing is."""
-    rows = [each for each in outlook.of_contest(contest.pk, now, after=user - 1) if each.user == user]
+    rows = outlook.of_contest(contest.pk, now, [user])
     coming = [each for each in rows if each.comes and each.at and each.channel_kind]
     if not coming:
         sent = [each for each in rows if each.sent_at]
