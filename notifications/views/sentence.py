@@ -16,6 +16,7 @@ from notifications import outlook
 from notifications.channels import CHANNELS
 from notifications.forms import lead_in_words, length_in_words
 from notifications.models import Channel, ContestChoice, Digest, Preference, Purpose, Quiet, Weekday
+from notifications.outlook import Reminder
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ def _messages(channels: Sequence[Channel]) -> str:
 
 def _next(preference: Preference, now: datetime) -> str:
     announced = outlook.of_member(preference.user_id, now)
-    coming = [(each.at, each) for each in announced if each.comes and each.at]
+    coming = [(each.at, each) for each in announced if each.at and _is_sent(each)]
     if coming:
         at, first = min(coming, key=lambda pair: pair[0])
         comes = f"comes {moment_in_words(at, now)}" if at > now else "comes within minutes"
@@ -138,10 +139,16 @@ def _next(preference: Preference, now: datetime) -> str:
     return f"Of the {len(contests)} contests that are announced now none is for you, mostly because: {reason}"
 
 
+def _is_sent(reminder: Reminder) -> bool:
+    """What is planned for a kind of channel that the operator does not offer any more waits in vain."""
+    kind = reminder.channel_kind
+    return reminder.comes and kind in CHANNELS and CHANNELS[kind].is_configured()
+
+
 def what_is_told_of(contest: Contest, user: int, now: datetime) -> Sequence[str]:
     """What a member will be told of one contest, a line for each channel, or why nothing is."""
     rows = outlook.of_contest(contest.pk, now, [user])
-    coming = [each for each in rows if each.comes and each.at and each.channel_kind]
+    coming = [each for each in rows if _is_sent(each)]
     if not coming:
         sent = [each for each in rows if each.sent_at]
         reasons = dict.fromkeys(each.reason for each in rows if each.reason)

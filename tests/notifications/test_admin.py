@@ -1,6 +1,6 @@
 """Preferences, channels and notifications in Django admin: Bob is staff, Alice is a member."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -79,7 +79,17 @@ def test_preferences_are_edited_as_on_the_members_own_page(staff: Client, alice:
         other_leads="45 min, 1 day",
         time_zone="Asia/Tokyo",
         trainings="on",
+        unrated=None,
+        longest_contest="300",
+        excluded_words="Kotlin, div. 3",
+        quiet_from="22:30",
+        quiet_until="07:00",
+        quiet_choice="after",
+        digest="weekly",
+        digest_hour="19",
+        digest_weekday="7",
         paused="on",
+        paused_until=f"{timezone.now() + timedelta(days=30):%Y-%m-%dT21:00}",
         active=None,
     )
     preference = stored(alice.preference)
@@ -87,10 +97,33 @@ def test_preferences_are_edited_as_on_the_members_own_page(staff: Client, alice:
     assert preference.lead_minutes == [1440, 60, 45, 15]
     assert preference.time_zone == "Asia/Tokyo"
     assert (preference.trainings, preference.paused, preference.active) == (True, True, False)
+    assert (preference.unrated, preference.longest_contest) == (False, timedelta(hours=5))
+    assert preference.excluded_words == ["kotlin", "div. 3"]
+    assert (preference.quiet_from, preference.quiet_until, preference.quiet_choice) == (time(22, 30), time(7), "after")
+    assert (preference.digest, preference.digest_hour, preference.digest_weekday) == ("weekly", 19, 7)
+    assert f"{preference.paused_until:%H:%M}" == "12:00"  # in UTC
+
+
+def test_a_pause_that_staff_take_back_leaves_no_end_of_it_behind(staff: Client) -> None:
+    alice = MemberFactory(preference__paused=True, preference__paused_until=timezone.now() + timedelta(days=2))
+    Page(staff, page_of(alice.preference)).submit(paused=None)
+    preference = stored(alice.preference)
+    assert (preference.paused, preference.paused_until) == (False, None)
 
 
 def test_saving_without_a_change_changes_nothing(staff: Client) -> None:
-    wishes = {"platforms": ["atcoder"], "lead_minutes": [10080, 100, 10], "time_zone": "Europe/Lisbon"}
+    wishes = {
+        "platforms": ["atcoder"],
+        "lead_minutes": [10080, 100, 10],
+        "time_zone": "Europe/Lisbon",
+        "longest_contest": timedelta(hours=7),
+        "excluded_words": ["kotlin", "div. 3"],
+        "quiet_from": time(23),
+        "quiet_until": time(7),
+        "digest": "daily",
+        "paused": True,
+        "paused_until": timezone.now().replace(second=0, microsecond=0) + timedelta(days=2),
+    }
     alice = MemberFactory(**{f"preference__{name}": value for name, value in wishes.items()})
     before = Preference.objects.values().get(user=alice)
     page = Page(staff, page_of(alice.preference)).submit()
@@ -113,6 +146,10 @@ def test_saving_without_a_change_changes_nothing(staff: Client) -> None:
             "Choose at most 10 lead times.",
         ),
         ({"time_zone": "Mars/Olympus"}, "time_zone", "Select a valid choice. Mars/Olympus is not one"),
+        ({"excluded_words": "x" * 51}, "excluded_words", "“" + "x" * 51 + "” is too long"),
+        ({"quiet_from": "22:00"}, "quiet_until", "Say until when, or leave both empty."),
+        ({"digest_hour": "24"}, "digest_hour", "Select a valid choice. 24 is not one"),
+        ({"paused": "on", "paused_until": "2020-01-01T00:00"}, "paused_until", "That is over already."),
     ],
 )
 def test_what_a_member_could_not_ask_for_staff_cannot_either(

@@ -240,13 +240,14 @@ def test_a_name_is_shown_and_never_run(client: Client, alice: User) -> None:
 
 def test_a_removed_address_goes_and_what_was_sent_there_stays(client: Client, alice: User) -> None:
     other = a_channel(alice, "other@example.org")
-    told = NotificationFactory(channel=other, status=Status.SENT)
+    told = NotificationFactory(channel=other, status=Status.SENT, sent_at=timezone.now(), contest_name="Round 900")
     assert press(client, other, "remove") == "other@example.org is removed: nothing is sent there any more."
     other.refresh_from_db()
     assert other.removed_at is not None
     assert not Channel.objects.usable().filter(pk=other.pk).exists()
     assert not EmailAddress.objects.filter(email="other@example.org").exists()
     assert list(other.notifications.all()) == [told]
+    assert "Round 900" in client.get("/reminders/").content.decode()
     assert page(client).select_one(f"#channel-{other.pk}") is None
     for action in ACTIONS:
         assert client.post(f"/channels/{other.pk}/{action}/").status_code == 404

@@ -510,6 +510,12 @@ def test_a_member_whose_channels_are_of_no_use_is_told_why(client: Client, alice
     told = why_nothing_comes(client)
     assert "alice@example.org: It is off: 550 no such user" in told
     assert "+351911: WhatsApp is not set up on this site." in told
+    ContestFactory()
+    Preference.objects.update(lead_minutes=[60])
+    alice.channels.filter(kind="email").update(disabled_at=None)
+    assert "; the mail comes" in said(client)
+    alice.channels.filter(kind="email").update(purposes=["digest"])
+    assert "WhatsApp message comes" not in text(client.get("/preferences/"))
     alice.channels.filter(kind="email").update(disabled_at=None, purposes=["digest"])
     assert "None of your channels is for reminders. Choose one" in why_nothing_comes(client)
 
@@ -581,7 +587,7 @@ def test_the_mail_providers_one_click_ends_what_the_mail_was_for(
     response = stranger.post(link(channel, purpose), {"List-Unsubscribe": "One-Click"})
     assert response.status_code == 200
     assert f"No more {purpose}" in text(response)
-    assert "/preferences/" in response.content.decode()
+    assert "/channels/" in response.content.decode()
     assert wanted_for(channel) == left
     assert channel.disabled_at is None
 
