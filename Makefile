@@ -40,7 +40,7 @@ test: $(VENV)/.installed-dev ## run all tests; two files at a time: make test AR
 bench: $(VENV)/.installed-dev ## measure planning, syncing and the scheduler, or a part: make bench ARGS=ticking
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
-chaos: $(VENV)/.installed-dev ## kill everything for ten minutes, and see whether each occurrence is finished once
+chaos: $(VENV)/.installed-dev ## kill everything for ten minutes, and see whether each occurrence is finished and each reminder sent
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
 lint: $(VENV)/.installed-dev ## format check, lint, types, missing migrations, import rules

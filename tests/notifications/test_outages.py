@@ -1,0 +1,148 @@
+"""Servers that are away, dead, choosy or slow, on real wires: who waits, who does not, and that nothing is lost."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+import time_machine
+from aiosmtpd.controller import Controller
+from django.db import connection, connections
+from django.utils import timezone
+from pytest_django import Settings
+
+from config.breaker import BreakerState
+from notifications.channels import email
+from notifications.dispatch import dispatch
+from notifications.models import Channel, Notification, Provider, Status
+from tests import mailserver
+from tests.factories import ContestFactory, MemberFactory, NotificationFactory, make_members
+from tests.installation import ROOT, eventually
+from tests.smtp import Inbox, free_port
+from tests.whatsapp import Graph
+
+pytestmark = pytest.mark.django_db
+
+
+def statuses() -> set[tuple[str, int]]:
+    return set(Notification.objects.values_list("status", "attempts"))
+
+
+def test_while_the_mail_server_is_away_nobody_loses_an_attempt_and_when_it_is_back_all_leave(
+    settings: Settings,
+) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", free_port()
+    make_members(30, lead_minutes=[60])
+    ContestFactory(starts_at=timezone.now() + timedelta(minutes=50))
+    for minutes in (0, 5, 10):
+        with time_machine.travel(timezone.now() + timedelta(minutes=minutes)):
+            assert dispatch().total("postponed") == (30 if minutes == 0 else 1), "one is tried, the rest waits"
+            assert statuses() == {(Status.PENDING, 0)}
+            assert dispatch().total("postponed") == 0, "nobody is asked again at once"
+
+    inbox = Inbox()
+    controller = Controller(inbox, hostname="127.0.0.1", port=settings.EMAIL_PORT)
+    controller.start()
+    try:
+        with time_machine.travel(timezone.now() + timedelta(minutes=15)):
+            assert dispatch().total("sent") == 30
+    finally:
+        controller.stop()
+    assert statuses() == {(Status.SENT, 1)}
+    assert len(set(inbox.recipients)) == len(inbox.recipients) == 30
+    assert Provider.objects.get(kind="email").breaker_state == BreakerState.CLOSED
+
+
+@pytest.fixture
+def tarpit(settings: Settings) -> Iterator[None]:
+    """A mail server that takes up the phone and says nothing."""
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        settings.EMAIL_HOST, settings.EMAIL_PORT = server.getsockname()
+        yield
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_dead_mail_server_delays_no_whatsapp(graph: Graph, tarpit: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(email, "PATIENCE", 2.0)
+    ContestFactory()
+    for number in range(5):
+        alice = MemberFactory()
+        Channel.objects.create(user=alice, kind="whatsapp", address=f"+1650555123{number}", verified_at=timezone.now())
+
+    def round_of_all() -> None:
+        dispatch()
+        connections.close_all()
+
+    working = threading.Thread(target=round_of_all)
+    working.start()
+    eventually(lambda: Notification.objects.filter(status=Status.SENT).count() == 5, within=20)
+    assert working.is_alive(), "the mails are still waited for"
+    working.join()
+    assert len(graph.taken) == 5
+    assert set(Notification.objects.values_list("channel__kind", "status", "attempts")) == {
+        ("whatsapp", Status.SENT, 1),
+        ("email", Status.PENDING, 0),
+    }
+
+
+DELIVER = """
+import sys, django
+from django.conf import settings
+settings.DATABASES["default"]["NAME"] = sys.argv[1]
+django.setup()
+from notifications.delivery import deliver
+deliver("email")
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_processes_share_one_rate_and_drop_nothing(settings: Settings, tmp_path: Path) -> None:
+    """In any span of time the server is given that span's worth, and a second's worth at most besides."""
+    rate, mails = 30, 120
+    Provider.objects.update_or_create(kind="email", defaults={"per_second": rate})
+    contest = ContestFactory()
+    make_members(mails)
+    for channel in Channel.objects.all():
+        NotificationFactory(contest=contest, channel=channel)
+    with mailserver.running(tmp_path / "mails") as server:
+        environment = {**os.environ, "TEST_DATA_DIR": str(settings.DATA_DIR), "TEST_EMAIL_URL": server.url}
+        command = [sys.executable, "-c", DELIVER, str(connection.settings_dict["NAME"])]
+        processes = [subprocess.Popen(command, cwd=ROOT, env=environment) for _ in range(2)]
+        assert [process.wait(60) for process in processes] == [0, 0]
+        taken = sorted(mail.at for mail in server.taken)
+        senders = {mail.port for mail in server.taken}
+
+    assert statuses() == {(Status.SENT, 1)}
+    assert (len(taken), len(senders)) == (mails, 2)
+    late = 0.7  # seconds by which a mail may come after it was let through, and so be nearer to the next
+    for first, last in combinations(range(mails), 2):
+        assert last - first + 1 <= rate * (taken[last] - taken[first] + 1 + late)
+
+
+def test_who_loses_an_address_is_told_at_the_other_one(inbox: Inbox) -> None:
+    alice = MemberFactory(email="alice@gone.example.org")
+    Channel.objects.create(user=alice, kind="email", address="alice@example.org", verified_at=timezone.now())
+    bob = MemberFactory(email="bob@gone.example.org")
+    ContestFactory(name="Round 1")
+    inbox.refuse = lambda address: "550 5.1.1 No such user" if "gone" in address else None
+
+    dispatch()
+
+    reminder, told = inbox.to("alice@example.org")
+    assert "Round 1" in reminder["Subject"]
+    assert told["Subject"] == "One of your channels works no more"
+    text = told.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    assert "alice@gone.example.org: The mail server refused alice@gone.example.org: 550 5.1.1 No such user" in text
+    assert bob.channels.get().disabled_at is not None, "there is nowhere to tell him"
+    assert not Notification.objects.filter(kind="channel-off", channel__user=bob).exists()
+    inbox.mails.clear()
+    dispatch()
+    assert inbox.mails == []
