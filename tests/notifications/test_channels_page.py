@@ -154,7 +154,7 @@ def test_what_the_operator_has_not_set_up_says_so(client: Client, alice: User, s
     section = page(client).select_one("[aria-labelledby=kind-whatsapp]")
     assert "Add a WhatsApp number" in words(section)
     assert section is not None
-    assert section.select_one("form[action='/preferences/channels/whatsapp/'] [name=number]")
+    assert section.select_one("form[action='/channels/whatsapp/'] [name=number]")
 
 
 def test_the_page_asks_the_database_as_often_however_many_channels_there_are(client: Client, alice: User) -> None:

@@ -29,7 +29,7 @@ from tests.whatsapp import Graph, Refusal, sign, texts
 
 pytestmark = pytest.mark.django_db
 
-ADD = "/preferences/channels/whatsapp/"
+ADD = "/channels/whatsapp/"
 NUMBER = "+4915123456789"
 
 

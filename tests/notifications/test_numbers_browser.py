@@ -46,7 +46,7 @@ def sign_in_alice(browser: Browser, live_server: LiveServer) -> Iterator[Open]:
         contexts.append(context)
         page = context.new_page()
         sign_in(page, "alice@example.org")
-        page.goto("/preferences/channels/whatsapp/")
+        page.goto("/channels/whatsapp/")
         return page
 
     yield sign_in_alice
