@@ -89,19 +89,20 @@ def delete_account(request: HttpRequest) -> HttpResponse:
         messages.error(request, str(error))
         return redirect("delete-account")
     logout(request)
-    said = "A mail says so." if _say_goodbye(user) else "The mail that says so could not be sent."
-    messages.success(request, f"Your account is deleted, with everything that was kept of it. {said}")
+    said = _say_goodbye(user) if user.email else ""
+    messages.success(request, f"Your account is deleted, with everything that was kept of it. {said}".strip())
     return redirect("contests")
 
 
-def _say_goodbye(user: User) -> bool:
-    """Whether it left. At once, and not as a job: what jobs are to do is kept for a while, addresses and all."""
-    if not user.email:
-        return False
+def _say_goodbye(user: User) -> str:
+    """Whether the mail left, in a sentence.
+
+    It leaves at once, and not as a job: what jobs are to do is kept for a while, addresses and all.
+    """
     text = render_to_string("notifications/account_deleted.txt", {"user": user})
     try:
         send_each([mail_to(user.email, "Your account is deleted", text, run=None)])
     except (MailDelayed, MailRefused) as error:
         logger.warning("The mail about a deleted account could not be sent: %s", type(error).__name__)
-        return False
-    return True
+        return "The mail that says so could not be sent."
+    return "A mail says so."

@@ -296,6 +296,14 @@ def test_a_mail_server_that_is_away_keeps_nobody(client: Client, alice: User, se
     assert not User.objects.exists()
 
 
+def test_who_has_no_address_gets_no_mail(client: Client) -> None:
+    zoe = User.objects.create_user("zoe", password="correct horse")
+    client.force_login(zoe)
+    response = client.post("/account/delete/", {"password": "correct horse"}, follow=True)
+    assert text(response, ".messages") == "Your account is deleted, with everything that was kept of it."
+    assert mail.outbox == []
+
+
 def test_the_mail_arrives_at_a_real_server(client: Client, alice: User, inbox: Inbox) -> None:
     client.post("/account/delete/", {"password": "correct horse"})
     (message,) = inbox.to("alice@example.org")

@@ -105,9 +105,9 @@ def test_a_lead_that_was_sent_or_is_skipped_says_so_beside_the_one_that_comes(cl
     assert "24 h before, sent Sat 21 Nov 14:00; 1 h before, Sun 22 Nov 13:00" in row
 
 
-def test_what_is_due_already_comes_with_the_next_round(client: Client, alice: User) -> None:
+def test_what_is_due_already_comes_soon(client: Client, alice: User) -> None:
     ContestFactory(starts_at=NOW + 2 * HOUR)
-    assert "24 h before, with the next round; 1 h before, Sun 22 Nov 13:00" in coming(client)[0]
+    assert "24 h before, soon; 1 h before, Sun 22 Nov 13:00" in coming(client)[0]
 
 
 def test_quiet_hours_show_when_it_really_comes(client: Client, alice: User) -> None:
