@@ -14,6 +14,7 @@ from django.utils import timezone
 from notifications.channels.email import Email
 from notifications.middleware import browser_zone
 from notifications.models import Channel, Preference
+from notifications.tasks import dispatch_if_urgent
 
 
 def connect() -> None:
@@ -50,6 +51,7 @@ def follow_verified_address(email_address: EmailAddress, **_: Any) -> None:
     channel = Channel.objects.verify(user, Email.kind, address)
     if not is_known:
         _take_over_what_was_told(channel)
+    dispatch_if_urgent()
 
 
 _TAKE_OVER = """

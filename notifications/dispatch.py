@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from notifications.channels import CHANNELS
 from notifications.delivery import ChannelReport, Clock, deliver
-from notifications.models import OPEN_STATUSES, Channel, Notification
+from notifications.models import OPEN_STATUSES, Channel, Notification, Preference
 from notifications.planning import plan
 
 UNTIL_THE_NEXT_ROUND = timedelta(minutes=30)
@@ -117,6 +117,8 @@ def _deliver_all(on_progress: Callable[[int], None], clock: Clock) -> dict[str, 
 
 
 def _next_at(now: datetime) -> datetime | None:
+    """The end of somebody's quiet hours, of the pause of a provider or a message, or of a member's own."""
     waiting = Notification.objects.filter(status__in=OPEN_STATUSES, available_at__gt=now, expires_at__gt=now)
-    found: datetime | None = waiting.aggregate(at=Min("available_at"))["at"]
-    return found
+    pauses = Preference.objects.filter(paused=True, paused_until__gt=now)
+    ends = (waiting.aggregate(at=Min("available_at"))["at"], pauses.aggregate(at=Min("paused_until"))["at"])
+    return min(filter(None, ends), default=None)

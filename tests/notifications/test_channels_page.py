@@ -1,5 +1,6 @@
 """Where members are reached, as they see and change it. Alice is a member, Bob is another one."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -375,6 +376,25 @@ def test_tests_are_limited_by_channel_and_hour(client: Client, alice: User) -> N
     assert rounds() == MOST_TESTS + 1
     Notification.objects.filter(channel=channel).update(created_at=timezone.now() - timedelta(hours=1))
     assert press(client, channel, "test") == ""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_however_many_press_at_once_the_limit_holds() -> None:
+    channel = MemberFactory().channels.get()
+
+    def ask(_: int) -> bool:
+        try:
+            ask_for_test(channel.pk, timezone.now())
+        except NotTested:
+            return False
+        else:
+            return True
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(ask, range(16))).count(True) == MOST_TESTS
+    assert Notification.objects.count() == MOST_TESTS
 
 
 @pytest.mark.parametrize(

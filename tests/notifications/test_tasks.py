@@ -4,12 +4,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.utils import timezone
 
 from notifications import tasks
 from notifications.models import Notification
 from notifications.tasks import dispatch_notifications
-from tests.factories import NotificationFactory
+from tests.factories import ContestFactory, MemberFactory, NotificationFactory
 from tests.smtp import Inbox
 
 pytestmark = pytest.mark.django_db
@@ -53,3 +54,18 @@ def test_a_round_that_left_something_behind_asks_for_another_when_it_may_be_sent
     soonest = timezone.now() + tasks.AT_LEAST
     ((at,),) = [[options["eta"]] for options in asked_for]
     assert at == waits_until or timedelta(0) <= soonest - at < timedelta(seconds=2)
+
+
+def test_who_ends_a_pause_between_two_rounds_is_told_of_what_begins_before_the_next(
+    inbox: Inbox, asked_for: list[dict[str, Any]]
+) -> None:
+    now = timezone.now()
+    until = now + timedelta(minutes=5)
+    MemberFactory(preference__paused=True, preference__paused_until=until, preference__lead_minutes=[10])
+    ContestFactory(starts_at=now + timedelta(minutes=20))
+    dispatch_notifications()
+    assert [options["eta"] for options in asked_for] == [until]
+    assert inbox.mails == []
+    with time_machine.travel(until, tick=False):
+        dispatch_notifications()
+    assert len(inbox.mails) == 1
