@@ -16,6 +16,9 @@ Fault = Literal["http503", "empty", "garbage", "poison"]
 MAY_BE_CANCELLED = ("codeforces", "3197")
 """Upcoming, within the day, and like those that were taken off the list days before their start."""
 
+MOVES = ("codeforces", "3192")
+"""Upcoming, within the day, and to be put off by its platform."""
+
 MARGIN = timedelta(minutes=15)
 """The next contests are at least so far away: time to start everything and still be reminded of them."""
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,15 @@ from fasteners import InterProcessLock
 from config.database import embedded
 from config.demo import accounts
 from config.demo.server import WorldServer
-from config.demo.world import World
+from config.demo.world import MAY_BE_CANCELLED, MOVES, World
 from config.management.ports import refuse_a_taken_port
 from contests.platforms import PLATFORMS
 
 HOST = "127.0.0.1"
+NOT_THE_OPERATORS = (
+    *("DATABASE_URL", "CELERY_BROKER_URL", "EMAIL_URL", "ALLOWED_HOSTS", "SECRET_KEY", "VAPID_PRIVATE_KEY"),
+    *("WHATSAPP_PHONE_NUMBER_ID", "WHATSAPP_TOKEN", "WHATSAPP_APP_SECRET", "WHATSAPP_VERIFY_TOKEN"),
+)
 
 
 class Command(BaseCommand):
@@ -38,11 +43,15 @@ class Command(BaseCommand):
             environment = self._environment(world, port, data_dir)
             self._say("A fresh database …")
             self._manage(environment, "migrate", "-v", "0")
-            self._manage(environment, "shell", "-v", "0", "-c", "from config.demo import accounts; accounts.make()")
             self._say("Four platforms, served on this machine, are asked for their contests …")
             self._manage(environment, "sync_contests")
             self._say("Three members are told of what is due …")
+            self._manage(environment, "shell", "-v", "0", "-c", "from config.demo import accounts; accounts.make()")
             self._manage(environment, "dispatch_notifications")
+            self._say("Codeforces lists a contest no more. When it is missing a second time, it is cancelled …")
+            world.world.drop(*MAY_BE_CANCELLED)
+            self._manage(environment, "sync_contests", "--platform", "codeforces")
+            world.world.move(*MOVES, by=timedelta(hours=1))
             self._say("Two schedules are run once, as soon as the worker is there …")
             for schedule in ("sync-contests", "clean-up-data"):
                 self._manage(environment, "run_job", schedule)
@@ -56,7 +65,7 @@ class Command(BaseCommand):
             "DATA_DIR": str(data_dir),
             "SITE_URL": f"http://{HOST}:{port}",
             "SCHEDULING_ENABLED": "true",
-            **dict.fromkeys(("DATABASE_URL", "CELERY_BROKER_URL", "EMAIL_URL", "ALLOWED_HOSTS", "SECRET_KEY"), ""),
+            **dict.fromkeys(NOT_THE_OPERATORS, ""),
             **{f"{code.upper()}_URL": world.url_of(code) for code in PLATFORMS},
         }
 
@@ -79,11 +88,14 @@ class Command(BaseCommand):
 
     def _where_to_look(self, port: int, outbox: Path) -> str:
         site = f"http://{HOST}:{port}"
+        members = "\n".join(f"               {name}@example.org: {what}" for name, what in accounts.MEMBERS.items())
         return f"""
   Contests     {site}/
-  Mails        {site}/outbox/  (as {accounts.STAFF}), {len(list(outbox.glob("*.eml")))} so far, as files in {outbox}
-  Admin        {site}/admin/  as {accounts.STAFF}: platforms, schedules, runs, notifications
-  Members      {", ".join(f"{name}@example.org" for name in accounts.WISHES)}: sign in at {site}/accounts/login/
+  Mails        {site}/outbox/  (as {accounts.STAFF}), {len(list(outbox.glob("*.eml")))} so far, as files in {outbox};
+               soon others say that a contest moved and that another one was cancelled
+  Admin        {site}/admin/  as {accounts.STAFF}: platforms, schedules, runs, notifications, providers
+  Members      sign in at {site}/accounts/login/
+{members}
   Password     {accounts.PASSWORD}  (everybody's)
 
   Now the web server, the worker and the scheduler start; Ctrl-C stops them."""
