@@ -198,7 +198,7 @@ def _told(notification: Notification, now: datetime) -> Told:
     at = notification.sent_at or notification.due_at
     return Told(
         notification=notification,
-        day=timezone.localdate(notification.due_at),
+        day=timezone.localdate(at),
         at=at,
         lead=lead_in_words(notification.lead_minutes) if notification.kind == NotificationKind.REMINDER else "",
         state="waiting" if notification.status in OPEN_STATUSES else notification.status,
