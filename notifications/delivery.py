@@ -356,8 +356,12 @@ class Sender:
             self._channel.send(message)
         except ProviderDown as error:
             self._down = error
+            if error.alarming:
+                self._alarm(error)
             return _waiting(letter, error)
         except DeliveryError as error:
+            if isinstance(error, RetryLater) and error.alarming:
+                self._alarm(error)
             return _failed(letter, error)
         except SoftTimeLimitExceeded:
             raise
@@ -365,6 +369,9 @@ class Sender:
             logger.exception("A message could not be made or sent")
             return _outcome(letter, Status.FAILED, error=f"Unexpected {type(error).__name__}: {error}")
         return _outcome(letter, Status.SENT)
+
+    def _alarm(self, error: DeliveryError) -> None:
+        logger.error("%s needs its operator: %s", self._channel.title, error)
 
 
 def _outcome(letter: Letter, status: Status, **more: Any) -> Outcome:

@@ -46,11 +46,14 @@ class DeliveryError(Exception):
 
 
 class RetryLater(DeliveryError):
-    """This message may go through later; not before `after`, where the provider said so."""
+    """This message may go through later; not before `after`, where the provider said so.
 
-    def __init__(self, sentence: str, after: timedelta | None = None) -> None:
+    `alarming`: it will not before staff have looked.
+    """
+
+    def __init__(self, sentence: str, after: timedelta | None = None, *, alarming: bool = False) -> None:
         super().__init__(sentence)
-        self.after = after
+        self.after, self.alarming = after, alarming
 
 
 class OutcomeUnknown(DeliveryError):

@@ -25,6 +25,9 @@ _calls_used_up: _Typed = partial(ProviderDown, after=timedelta(minutes=5))
 _slow_down: _Typed = partial(ProviderDown, after=timedelta(hours=1))
 _slow_down_and_mend: _Typed = partial(ProviderDown, after=timedelta(hours=1), alarming=True)
 
+# Each purpose has a template of its own: what cannot be said with one is no reason to keep the others back.
+_mend_template: _Typed = partial(RetryLater, after=timedelta(minutes=30), alarming=True)
+
 _TEMPLATE = "the operator must look at the template in WhatsApp Manager"
 
 _TABLE: tuple[tuple[Container[int], _Typed, str], ...] = (
@@ -46,12 +49,16 @@ _TABLE: tuple[tuple[Container[int], _Typed, str], ...] = (
     ({130472}, GiveUp, "WhatsApp held it back, as this number is part of an experiment of theirs"),
     ({131050}, GiveUp, "This number has turned messages of this kind from us off in WhatsApp"),
     ({131030}, GiveUp, "WhatsApp lets the operator's test number write to listed numbers only, and this one is not"),
-    ({132000, 132012}, _mend, f"The WhatsApp template takes other values than we send: {_TEMPLATE}"),
-    ({132001}, _mend, f"There is no such WhatsApp template in this language, or it is not approved: {_TEMPLATE}"),
-    ({132005}, _mend, f"The WhatsApp template leaves too little room for what we say: {_TEMPLATE}"),
-    ({132007}, _mend, f"The WhatsApp template breaks a rule of Meta's: {_TEMPLATE}"),
-    ({132015}, _mend, f"The WhatsApp template is paused for its quality: {_TEMPLATE}"),
-    ({132016}, _mend, f"The WhatsApp template is disabled for good: {_TEMPLATE}"),
+    ({132000, 132012}, _mend_template, f"The WhatsApp template takes other values than we send: {_TEMPLATE}"),
+    (
+        {132001},
+        _mend_template,
+        f"There is no such WhatsApp template in this language, or it is not approved: {_TEMPLATE}",
+    ),
+    ({132005}, _mend_template, f"The WhatsApp template leaves too little room for what we say: {_TEMPLATE}"),
+    ({132007}, _mend_template, f"The WhatsApp template breaks a rule of Meta's: {_TEMPLATE}"),
+    ({132015}, _mend_template, f"The WhatsApp template is paused for its quality: {_TEMPLATE}"),
+    ({132016}, _mend_template, f"The WhatsApp template is disabled for good: {_TEMPLATE}"),
     ({100, 131008, 131009}, GiveUp, "WhatsApp did not understand our request, which is a fault of CodeNotify"),
     ({1, 131000}, RetryLater, "WhatsApp failed at this message and does not say why"),
     ({2, 131016, 131057}, ProviderDown, "WhatsApp does not work at the moment"),
