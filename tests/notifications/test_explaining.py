@@ -14,6 +14,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from pytest_django import Settings
 
 from config.management import command
 from notifications.models import Channel, ContestChoice, Notification, Preference, Status
@@ -227,6 +228,22 @@ def test_programs_get_all_figures_of_a_round(capsys: pytest.CaptureFixture[str],
     assert report["next_at"] > "2026-11-22T12:00:00"
     assert set(report["by_channel"]["email"]) >= {"messages", "sent", "failed", "postponed"}
     assert isinstance(report["seconds"], float)
+
+
+def test_a_round_that_sends_nothing_because_the_provider_is_down_says_so_and_fails(
+    capsys: pytest.CaptureFixture[str], alice: User, inbox: Inbox, settings: Settings
+) -> None:
+    ContestFactory(starts_at=NOW + HOUR)
+    settings.EMAIL_PORT = 9  # nobody listens on the discard port
+    for since in ("", "email: 2 notifications wait. "):
+        with pytest.raises(SystemExit):
+            call_command(DISPATCH, "--json")
+        captured = capsys.readouterr()
+        report = json.loads(captured.out)
+        assert "The mail server cannot be reached" in captured.err
+        assert since in captured.err
+        assert len(captured.err.strip().splitlines()) == 1
+        assert "Down since 2026-11-22 12:00 UTC." in report["waiting"]["email"]["trouble"]
 
 
 def test_a_dry_run_says_what_would_happen_and_does_nothing(say: Say, alice: User) -> None:

@@ -9,6 +9,7 @@ from notifications import providers
 from notifications.channels import title_of
 from notifications.dispatch import DispatchReport, dispatch
 from notifications.management.explaining import account_named, explain, rows, shown
+from notifications.models import Provider
 from notifications.tasks import dispatch_notifications
 
 
@@ -43,10 +44,18 @@ class Command(JobCommand):
                 status.update(f"{done} messages dealt with …")
 
             report = dispatch(dry_run=options["dry_run"], on_progress=sent)
-        queues = {kind: queue for kind, queue in providers.queues(timezone.now()).items() if kind in report.by_channel}
+        now = timezone.now()
+        queues = {kind: queue for kind, queue in providers.queues(now).items() if kind in report.by_channel}
+        troubles = {each.kind: providers.trouble_of(each, now) for each in Provider.objects.filter(kind__in=queues)}
         if not self.quiet:
             self._print(report, queues, dry_run=options["dry_run"])
-        return {**report.as_dict(), "waiting": {kind: asdict(queue) for kind, queue in queues.items()}}, report.errors
+        waiting = {kind: {**asdict(queue), "trouble": troubles.get(kind, "")} for kind, queue in queues.items()}
+        held = [
+            f"{kind}: {queue}. {troubles[kind]}"
+            for kind, queue in queues.items()
+            if queue.waiting and troubles.get(kind) and not report.by_channel[kind].errors
+        ]
+        return {**report.as_dict(), "waiting": waiting}, [*report.errors, *held]
 
     def _print(self, report: DispatchReport, queues: dict[str, providers.Queue], *, dry_run: bool) -> None:
         kinds = ", ".join(f"{kind} {count}" for kind, count in report.planned_by_kind.items())
