@@ -541,7 +541,7 @@ def test_the_page_asks_the_database_as_often_however_much_there_is(client: Clien
         ContestChoice.objects.create(user=alice, contest=ContestFactory(), wish="follow")
         ContestFactory()
         Channel.objects.create(user=alice, kind="email", address=f"{number}@example.org", verified_at=timezone.now())
-    assert queries() == few <= 9
+    assert queries() == few <= 10
 
 
 # --- Unsubscribing --------------------------------------------------------------------------------------------------
