@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from allauth.account.models import EmailAddress
 from bs4 import BeautifulSoup
+from django.apps import apps
 from django.contrib.auth.models import User
 from django.core import mail
 from django.core.cache import cache
@@ -142,6 +143,15 @@ def test_a_column_that_is_new_is_in_it_or_left_out_on_purpose(
     model: type[Model], columns: tuple[str, ...], left_out: set[str]
 ) -> None:
     assert {*columns} | left_out == {field.name for field in model._meta.fields}
+
+
+def test_a_table_that_is_new_is_in_it_or_left_out_on_purpose() -> None:
+    in_it = {"EmailAddress", "Preference", "Channel", "Verification", "ContestChoice", "CalendarFeed"}
+    of_staff_work = {"LogEntry", "Schedule"}
+    theirs = {
+        model.__name__ for model in apps.get_models() for field in model._meta.fields if field.related_model is User
+    }
+    assert theirs - of_staff_work == in_it
 
 
 def test_it_is_a_download_that_nobody_keeps(client: Client, alice: User) -> None:
