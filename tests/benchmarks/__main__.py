@@ -13,7 +13,7 @@ from pathlib import Path
 from time import perf_counter
 
 DATA_DIR = Path(os.environ.get("BENCH_DATA_DIR", Path(__file__).resolve().parents[2] / ".data" / "bench"))
-PARTS = ("planning", "delivering", "whatsapp", "syncing", "ticking", "beating", "throughput", "listing")
+PARTS = ("planning", "delivering", "whatsapp", "push", "syncing", "ticking", "beating", "throughput", "listing")
 
 
 def measure(prepare: Callable[[], object], run: Callable[[], object]) -> float:
