@@ -38,7 +38,7 @@ def context(request: HttpRequest, contest: Contest, now: datetime) -> dict[str, 
         "after": after,
         "next": shown[-1] if len(members) > MEMBERS_SHOWN else None,
         "table": {
-            "headers": ["member", "told", "when", "by what channel, or why not"],
+            "headers": ["member", "told", "when", "how, or why not"],
             "rows": list(_rows(of_contest(contest.pk, now, shown))),
         },
     }

@@ -92,7 +92,8 @@ class ProviderAdmin(ModelAdmin, WritesWhatChanged):
             return "Closed: every message goes through."
         until = provider.paused_until(timezone.now())
         when = f"nothing is sent before {until:%H:%M:%S} UTC" if until else "the next message tries it again"
-        return f"Open after {provider.failures_in_a_row} failures in a row: {when}."
+        failures = "a failure" if provider.failures_in_a_row == 1 else f"{provider.failures_in_a_row} failures in a row"
+        return f"Open after {failures}: {when}."
 
     @admin.action(description="Reset the breaker", permissions=["change"])
     def reset_breaker(self, request: HttpRequest, queryset: "QuerySet[Provider]") -> None:

@@ -76,6 +76,10 @@ def test_one_that_is_down_says_since_when_why_and_when_it_is_tried_again(bob: Cl
     assert page.told("Last error") == "It did not answer."
     assert page.told("Breaker") == "Open after 2 failures in a row: nothing is sent before 12:00:30 UTC."
 
+    providers.reset(["email"], NOW)
+    providers.record("email", NOW - MINUTE, error="It did not answer.")
+    assert Page(bob, MAIL).told("Breaker") == "Open after a failure: the next message tries it again."
+
     providers.record("email", NOW)
     assert Page(bob, PROVIDERS).row("mail")["health"] == "up"
     assert mail().down_since is None
