@@ -15,12 +15,13 @@ from threading import Lock
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-import http_ece
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.conf import settings
+from http_ece import ECEException
 from py_vapid import jwt
 from py_vapid.utils import b64urldecode, b64urlencode
+from pywebpush import WebPusher, WebPushException
 
 from config.http import Client, HttpError, PrivateAddressError, excerpt, is_public
 from notifications.channels.base import Channel, ChannelDead, DeliveryError, GiveUp, Message, RetryLater
@@ -210,21 +211,11 @@ def _key(private: str) -> ec.EllipticCurvePrivateKey:
 
 
 def encrypted(plaintext: bytes, keys: Mapping[str, str]) -> bytes:
-    """One record of aes128gcm that the subscription alone can read (RFC 8291), by the encoder of pywebpush.
-
-    Not by pywebpush itself, which costs half as much again and half a second at the start.
-    """
+    """One record of aes128gcm that the subscription alone can read (RFC 8291)."""
     try:
-        return bytes(
-            http_ece.encrypt(
-                plaintext,
-                private_key=ec.generate_private_key(ec.SECP256R1()),
-                dh=b64urldecode(keys["p256dh"].encode()),
-                auth_secret=b64urldecode(keys["auth"].encode()),
-                version="aes128gcm",
-            )
-        )
-    except (http_ece.ECEException, ValueError, LookupError) as error:
+        subscription = WebPusher({"endpoint": "", "keys": {"p256dh": keys["p256dh"], "auth": keys["auth"]}})
+        return bytes(subscription.encode(plaintext, "aes128gcm")["body"])
+    except (WebPushException, ECEException, ValueError, LookupError) as error:
         raise ChannelDead("The keys that the browser gave with its subscription are none") from error
 
 
