@@ -21,6 +21,7 @@ from pytest_django.live_server_helper import LiveServer
 from notifications.channels.push import public_key
 from notifications.dispatch import dispatch
 from notifications.models import Channel
+from tests.contests.test_accessibility import complaints
 from tests.factories import ContestFactory, MemberFactory
 from tests.push_service import PushService, base64url
 from tests.test_browser import CHROMIUM, FLAGS, sideways, sign_in
@@ -67,6 +68,22 @@ async (address) => {
 }
 """
 
+CHANGE = """
+async ([old, subscription]) => {
+  const left = [];
+  const waits = [];
+  const change = Object.assign(new Event("pushsubscriptionchange"), {
+    oldSubscription: old,
+    newSubscription: { toJSON: () => subscription, unsubscribe: async () => left.push(subscription.endpoint) },
+    waitUntil: (promise) => waits.push(promise),
+  });
+  self.dispatchEvent(change);
+  await Promise.all(waits);
+  return left;
+}
+"""
+"""A browser's own maker decides when; what the service worker then asks of the server is real."""
+
 SHOWN = """
 async () => {
   const shown = await (await navigator.serviceWorker.ready).getNotifications();
@@ -97,16 +114,16 @@ def page(browser: Browser, settings: Settings, service: PushService, live_server
     settings.VAPID_PRIVATE_KEY = base64url(number.to_bytes(32))
     settings.PUSH_TRUSTED_ORIGINS = [service.origin]
     settings.SITE_URL = live_server.url
-    complaints: list[str] = []
+    said: list[str] = []
     context = browser.new_context(base_url=live_server.url, permissions=["notifications"])
     context.set_default_timeout(10_000)
     page = context.new_page()
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
     yield page
     context.close()
-    said = ("status of 400", "incognito")
-    assert [complaint for complaint in complaints if not any(words in complaint for words in said)] == []
+    expected = ("status of 400", "status of 404", "incognito")
+    assert [complaint for complaint in said if not any(words in complaint for words in expected)] == []
 
 
 class Wire:
@@ -231,11 +248,32 @@ def test_a_later_push_of_a_contest_takes_the_place_of_an_earlier_one(page: Page)
     assert [each["title"] for each in wire.shown()] == ["in 1 hour"]
 
 
+def test_a_browser_that_is_given_another_address_tells_it_unless_push_was_turned_off(
+    page: Page, service: PushService
+) -> None:
+    alice, old, new = MemberFactory(email="alice@example.org"), service.browser(), service.browser()
+    channel = Channel.objects.verify(alice, "push", old.endpoint, keys=old.keys)
+    sign_in(page, "alice@example.org")
+    page.goto(CHANNELS)
+    page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    (worker,) = page.context.service_workers
+    given = [{"endpoint": old.endpoint}, {"endpoint": new.endpoint, "keys": new.keys}]
+    assert worker.evaluate(CHANGE, given) == []
+    channel.refresh_from_db()
+    assert (channel.address, channel.keys) == (new.endpoint, new.keys)
+    Channel.objects.filter(pk=channel.pk).remove()
+    again = [{"endpoint": new.endpoint}, {"endpoint": old.endpoint, "keys": old.keys}]
+    assert worker.evaluate(CHANGE, again) == [old.endpoint]
+    assert not Channel.objects.usable().filter(user=alice, kind="push").exists()
+
+
 @pytest.mark.parametrize("width", [320, 1280])
-def test_the_page_fits(page: Page, width: int) -> None:
-    MemberFactory(email="alice@example.org")
+def test_the_page_fits_and_axe_finds_nothing(page: Page, service: PushService, width: int) -> None:
+    alice, browser = MemberFactory(email="alice@example.org"), service.browser()
+    Channel.objects.verify(alice, "push", browser.endpoint, keys=browser.keys, label="Firefox on Windows")
     page.set_viewport_size({"width": width, "height": 700})
     sign_in(page, "alice@example.org")
     page.goto(CHANNELS)
     expect(page.get_by_role("button", name="Turn push on")).to_be_visible()
     assert sideways(page) <= 0
+    assert complaints(page) == []
