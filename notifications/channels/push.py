@@ -21,7 +21,6 @@ from django.conf import settings
 from http_ece import ECEException
 from py_vapid import jwt
 from py_vapid.utils import b64urldecode, b64urlencode
-from pywebpush import WebPusher, WebPushException
 
 from config.http import Client, HttpError, PrivateAddressError, excerpt, is_public
 from notifications.channels.base import Channel, ChannelDead, DeliveryError, GiveUp, Message, RetryLater
@@ -212,6 +211,9 @@ def _key(private: str) -> ec.EllipticCurvePrivateKey:
 
 def encrypted(plaintext: bytes, keys: Mapping[str, str]) -> bytes:
     """One record of aes128gcm that the subscription alone can read (RFC 8291)."""
+    # Half a second, for an HTTP client of its own that is not used: only who pushes pays it.
+    from pywebpush import WebPusher, WebPushException
+
     try:
         subscription = WebPusher({"endpoint": "", "keys": {"p256dh": keys["p256dh"], "auth": keys["auth"]}})
         return bytes(subscription.encode(plaintext, "aes128gcm")["body"])
