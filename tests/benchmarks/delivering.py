@@ -1,33 +1,60 @@
 """Sending what is due, against a bare loop that hands the same messages, ready-made, to the same server."""
 
+import json
+import os
+import re
 import smtplib
+import subprocess
+import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from time import perf_counter, process_time
+from time import monotonic, perf_counter, process_time
 
+import django
+import requests
+from cryptography.hazmat.primitives.asymmetric import ec
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
+from requests.adapters import HTTPAdapter
+
+if __name__ == "__main__":
+    django.setup()
 
 from notifications import delivery
 from notifications.channels.email.writing import Writer
+from notifications.channels.push import Push
 from notifications.messages import Renderer
 from notifications.planning import plan
 from tests import mailserver
 from tests.benchmarks.__main__ import DATA_DIR, say
+from tests.benchmarks.push_service import push_service
 from tests.factories import ContestFactory, make_members
+from tests.installation import ROOT
+from tests.push_service import Browser, base64url
 
 MEMBERS, ROUNDS = 5_000, 3
 ZONES = ["UTC", "Asia/Kolkata", "Europe/Berlin", "America/New_York", "Asia/Tokyo"]
+SIZES, CONTESTS, SAMPLE = (1_000, 100_000), 10, 20.0
+"""Members, the contests of which each is told, and for how many seconds."""
 
 
 def run() -> None:
-    make_members(MEMBERS, lead_minutes=[60])
-    execute(f"UPDATE notifications_preference SET time_zone = (ARRAY{ZONES})[1 + user_id % {len(ZONES)}]")
-    ContestFactory(name="Codeforces Round 1000 (Div. 2)", starts_at=timezone.now() + timedelta(minutes=50))
+    start_with(MEMBERS, 1)
     mails()
+    pushes()
+    memory()
+
+
+def start_with(members: int, contests: int) -> None:
+    execute("TRUNCATE auth_user, contests_contest CASCADE")
+    make_members(members, lead_minutes=[60])
+    execute(f"UPDATE notifications_preference SET time_zone = (ARRAY{ZONES})[1 + user_id % {len(ZONES)}]")
+    for _ in range(contests):
+        ContestFactory(name="Codeforces Round 1000 (Div. 2)", starts_at=timezone.now() + timedelta(minutes=50))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +78,86 @@ def mails() -> None:
         for _ in range(ROUNDS):
             bares.append(bare(server, ready))
             ours.append(delivered("email"))
+    what = f"{MEMBERS:,} mails of {len(ready[0][1]):,} bytes, {len(ZONES)} zones, one connection"
+    tell(what, "mails per second / a bare smtplib loop with ready-made mails", ours, bares)
+
+
+def tell(what: str, ratio: str, ours: Sequence["Rate"], bares: Sequence["Rate"]) -> None:
+    print(what)
     best, bare_best = (max(rates, key=lambda rate: rate.per_second) for rates in (ours, bares))
-    print(f"{MEMBERS:,} mails of {len(ready[0][1]):,} bytes, {len(ZONES)} zones, one connection")
-    say(
-        "mails per second / a bare smtplib loop with ready-made mails",
-        best.per_second / bare_best.per_second,
-        "≥ 0.8",
-        f"{best} / {bare_best}",
-    )
+    say(ratio, best.per_second / bare_best.per_second, "≥ 0.8", f"{best} / {bare_best}")
+
+
+def pushes() -> None:
+    """Both sides over as many connections; what is posted ready-made is as long as what we encrypt."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    with push_service() as origin:
+        settings.VAPID_PRIVATE_KEY = base64url(key.private_numbers().private_value.to_bytes(32))
+        settings.VAPID_SUBJECT = "mailto:staff@example.org"
+        settings.PUSH_TRUSTED_ORIGINS = [origin]
+        keys = json.dumps(Browser("").keys)
+        with connection.cursor() as cursor:
+            channels = "UPDATE notifications_channel SET kind = 'push', address = concat(%s, '/', id), keys = %s"
+            cursor.execute(channels, [origin, keys])
+        bares, ours = [], []
+        for _ in range(ROUNDS):
+            bares.append(posted(origin))
+            ours.append(delivered("push"))
+    tell(f"{MEMBERS:,} pushes", "pushes per second / a bare pool of requests", ours, bares)
+
+
+def posted(origin: str) -> "Rate":
+    session = requests.Session()
+    session.mount("http://", HTTPAdapter(pool_maxsize=Push.concurrency))
+    headers = {"TTL": "3000", "Content-Encoding": "aes128gcm", "Authorization": "vapid t=" + "x" * 300}
+    body = os.urandom(500)
+
+    def post(number: int) -> None:
+        session.post(f"{origin}/{number}", data=body, headers=headers, timeout=10).raise_for_status()
+
+    with session, ThreadPoolExecutor(Push.concurrency) as pool:
+        began, own = perf_counter(), process_time()
+        list(pool.map(post, range(MEMBERS)))
+        return rate(began, own)
+
+
+def memory() -> None:
+    """The peak of a process that plans so many reminders and delivers some of them."""
+    peaks = []
+    with mailserver.running(Path(DATA_DIR, "mails")) as server:
+        for members in SIZES:
+            start_with(members, CONTESTS)
+            empty()
+            finished = subprocess.run(
+                [sys.executable, "-m", "tests.benchmarks.delivering"],
+                env={**os.environ, "EMAIL_URL": server.url},
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            reminders, messages, peak = map(int, finished.stdout.split())
+            print(f"{reminders:,} reminders planned, {messages:,} mails of them sent: {peak:,} kB at most")
+            peaks.append(peak)
+    say(f"memory, {SIZES[1] * CONTESTS:,} reminders / {SIZES[0] * CONTESTS:,}", peaks[1] / peaks[0], "≤ 1.1", "")
+
+
+def one_peak() -> None:
+    """In a process of its own, because a peak is never forgotten."""
+    now = timezone.now()
+    reminders = plan(now, now).new
+    report = delivery.deliver("email", clock=delivery.Clock(monotonic() + SAMPLE))
+    # Not `ru_maxrss`, which a process inherits from the one that started it.
+    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    print(reminders, report.messages, peak)
+
+
+def empty() -> None:
+    execute("TRUNCATE notifications_notification, notifications_replan, notifications_horizon")
 
 
 def planned() -> None:
-    execute("TRUNCATE notifications_notification, notifications_replan, notifications_horizon")
+    empty()
     now = timezone.now()
     assert plan(now, now).new == MEMBERS
     execute("VACUUM ANALYZE")
@@ -102,3 +197,7 @@ def rate(began: float, own: float) -> Rate:
 def execute(sql: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(sql)
+
+
+if __name__ == "__main__":
+    one_peak()
