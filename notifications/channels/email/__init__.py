@@ -2,6 +2,7 @@
 
 import re
 import smtplib
+from email.utils import parseaddr
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -37,7 +38,8 @@ class Email(Channel):
     def __init__(self) -> None:
         self._connection: Any = get_connection(timeout=PATIENCE)
         self._writer = Writer()
-        self._sender = sanitize_address(settings.DEFAULT_FROM_EMAIL, settings.DEFAULT_CHARSET)
+        # Less the name, which smtplib would take out again for each mail.
+        _, self._sender = parseaddr(sanitize_address(settings.DEFAULT_FROM_EMAIL, settings.DEFAULT_CHARSET))
         self._hang_ups = 0
 
     def send(self, message: Message) -> None:
