@@ -37,8 +37,11 @@ logger = logging.getLogger(__name__)
 BATCH = 200
 """Channels, and so messages, claimed at once."""
 
-LEASE = timedelta(minutes=15)
-"""How long a claim holds. A process that has not sent all of its batch when half of it is over lets the rest go."""
+LEASE = timedelta(minutes=5)
+"""How long a claim holds. A process that has not sent all of its batch when half of it is over lets the rest go.
+
+Well below the shortest lead: what a killed process had in hand is still told before the start.
+"""
 
 FIRST_RETRY, LONGEST_RETRY = timedelta(minutes=1), timedelta(minutes=30)
 PROVIDER_PAUSE = timedelta(minutes=1)

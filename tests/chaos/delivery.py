@@ -1,7 +1,7 @@
 """The second act: processes that send ten thousand reminders are killed, and so is the database under them.
 
 Four times `manage.py dispatch_notifications` runs at once against a real SMTP server. What a killed one had claimed is
-taken up by another when its lease of a quarter of an hour is over. The play does not wait for that and shortens no
+taken up by another when its lease of five minutes is over. The play does not wait for that and shortens no
 lease: when nobody runs any more, so that all that is claimed is claimed by the dead, it moves the leases to an end.
 """
 
