@@ -1,14 +1,17 @@
+import os
 from collections.abc import Iterator
 
 import pytest
 from aiosmtpd.controller import Controller
 from django.utils import timezone
+from playwright.sync_api import Browser, sync_playwright
 from pytest_django import Settings
 
 from config import database
 from config.demo.server import WorldServer
 from config.demo.world import World
 from contests.platforms import PLATFORMS
+from tests.chromium import CHROMIUM, FLAGS
 from tests.installation import Installation
 from tests.smtp import Inbox, free_port
 from tests.whatsapp import Graph
@@ -18,6 +21,15 @@ from tests.whatsapp import Graph
 def django_db_modify_db_settings(django_db_modify_db_settings: None) -> None:
     """Start the embedded server: the test database is made over a connection that does not start it by itself."""
     database.ensure_running()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        patch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright keeps an event loop in this thread
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Preferences, Channels and contests' buttons in a real browser: by a newcomer's whole way, and by axe."""
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, time, timedelta
@@ -11,34 +10,22 @@ from allauth.account.models import EmailAddress
 from django.core import mail
 from django.core.cache import cache
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from notifications.dispatch import dispatch
 from notifications.models import Channel, ContestChoice, NotificationKind, Preference
+from tests.chromium import drives_chromium, sideways, sign_in
 from tests.contests.test_accessibility import complaints
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory
 from tests.push_service import base64url
 from tests.smtp import Inbox
-from tests.test_browser import CHROMIUM, FLAGS, sideways, sign_in
 
 Open = Callable[..., Page]
 
 WIDE, PHONE = 1280, 390
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"There is no Chromium at {CHROMIUM}."),
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
-        patch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright keeps an event loop in this thread
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
+pytestmark = drives_chromium
 
 
 @pytest.fixture

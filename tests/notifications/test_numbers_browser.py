@@ -1,37 +1,24 @@
 """A WhatsApp number added in a real browser, by who holds a phone, sees little, or has turned scripts off."""
 
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from notifications.models import Channel
+from tests.chromium import drives_chromium, sideways, sign_in
 from tests.contests.test_accessibility import complaints
 from tests.factories import MemberFactory
-from tests.test_browser import CHROMIUM, FLAGS, sideways, sign_in
 from tests.whatsapp import Graph, texts
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"There is no Chromium at {CHROMIUM}."),
-]
+pytestmark = drives_chromium
 
 WIDE, PHONE = 1280, 390
 NUMBER = "+4915123456789"
 
 Open = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
-        patch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright keeps an event loop in this thread
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

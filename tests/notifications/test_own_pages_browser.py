@@ -1,6 +1,5 @@
 """What members see of what they are told, in a real browser, on a desk and on a phone."""
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime, time, timedelta
@@ -9,33 +8,21 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from contests.models import Contest, Platform
 from notifications.models import CalendarFeed, Channel, ContestChoice, Notification
+from tests.chromium import drives_chromium, sideways, sign_in
 from tests.contests.test_accessibility import complaints
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory
-from tests.test_browser import CHROMIUM, FLAGS, sideways, sign_in
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"There is no Chromium at {CHROMIUM}."),
-]
+pytestmark = drives_chromium
 
 WIDE, PHONE = 1280, 390
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 Open = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
-        patch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright keeps an event loop in this thread
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ the browser through the DevTools protocol, as its maker's service would.
 """
 
 import json
-import os
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -14,21 +13,20 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from notifications.channels.push import public_key
 from notifications.dispatch import dispatch
 from notifications.models import Channel
+from tests.chromium import drives_chromium, sideways, sign_in
 from tests.contests.test_accessibility import complaints
 from tests.factories import ContestFactory, MemberFactory
 from tests.push_service import PushService, base64url
-from tests.test_browser import CHROMIUM, FLAGS, sideways, sign_in
 
 pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"There is no Chromium at {CHROMIUM}."),
+    *drives_chromium,
     pytest.mark.django_db(transaction=True),
 ]
 
@@ -96,15 +94,6 @@ async () => {
 def service() -> Iterator[PushService]:
     with PushService() as service:
         yield service
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
-        patch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # playwright keeps an event loop in this thread
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -29,8 +29,8 @@ from scheduler.admin.schedules import MOST_AT_ONCE
 from scheduler.models import Event, Pause, Priority, Run, RunEvent, Schedule, Status, Trigger
 from scheduler.tick import fire, follow_edits
 from tests.admin import Page, act, staff_with
+from tests.chromium import CHROMIUM, FLAGS, sideways
 from tests.factories import StaffFactory, UserFactory
-from tests.test_browser import CHROMIUM, FLAGS, sideways
 
 LIST = "/admin/django_celery_beat/periodictask/"
 ADD = f"{LIST}add/"

@@ -7,14 +7,11 @@ import pytest
 import requests
 from playwright.sync_api import Page, expect, sync_playwright
 
+from tests.chromium import CHROMIUM, FLAGS, drives_chromium, sideways
 from tests.installation import Installation, eventually
 from tests.smtp import free_port
-from tests.test_browser import CHROMIUM, FLAGS, sideways
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"There is no Chromium at {CHROMIUM}."),
-]
+pytestmark = drives_chromium
 
 JOBS = "from tests.scheduler.sample_jobs import be_picky, work\n"
 BOB = "from django.contrib.auth.models import User\nUser.objects.create_superuser('bob', 'bob@example.org', 'secret')"
