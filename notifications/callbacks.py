@@ -1,23 +1,18 @@
 """What a provider tells afterwards of messages that it took: delivered, read, or failed after all."""
 
-import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import OperationalError, connection
+from django.db import connection
 
 from notifications import providers
 from notifications.channels.base import ChannelDead, DeliveryError, ProviderDown, RetryLater
 from notifications.channels.whatsapp.webhook import Report
+from notifications.deadlocks import tried_again
 from notifications.delivery import PROVIDER_PAUSE, TELL_ON_ANOTHER_CHANNEL
 from notifications.models import Verification
-
-logger = logging.getLogger(__name__)
-
-ATTEMPTS = 3
-"""Two statements that lock the same rows in different order end with one of them being asked to try again."""
 
 # Callbacks come in any order and more than once, so each is held against what is known by then:
 # - who was reached stays reached, and who read it has it; a later failure, of a second device, changes nothing;
@@ -144,23 +139,12 @@ def record(kind: str, reports: Iterable[Report], now: datetime) -> int:
         return 0
     for fate in fates.values():
         fate.settle()
-    changed, errors = _record_surely(list(fates.values()), now)
+    changed, errors = tried_again(lambda: _record(list(fates.values()), now), "what a provider told")
     _record_on_verifications(fates)
     down = [fate.error for fate in fates.values() if isinstance(fate.error, ProviderDown) and str(fate.error) in errors]
     if down:
         providers.record(kind, now, error=str(down[0]), after=down[0].after)
     return changed
-
-
-def _record_surely(fates: Sequence[Fate], now: datetime) -> tuple[int, Sequence[str]]:
-    for attempt in range(ATTEMPTS):
-        try:
-            return _record(fates, now)
-        except OperationalError as error:
-            if connection.in_atomic_block or attempt == ATTEMPTS - 1:
-                raise
-            logger.warning("What a provider told could not be recorded and is tried again: %s", str(error).strip())
-    raise AssertionError
 
 
 def _record(fates: Sequence[Fate], now: datetime) -> tuple[int, Sequence[str]]:

@@ -1,16 +1,10 @@
 """Deleting an account, with everything that is kept of it."""
 
-import logging
-
 from django.contrib.auth.models import User
-from django.db import OperationalError, connection, transaction
+from django.db import transaction
 
+from notifications.deadlocks import tried_again
 from notifications.models import Channel, Notification
-
-logger = logging.getLogger(__name__)
-
-ATTEMPTS = 3
-"""A delivery may hold in another order what is deleted here: the database then asks one of them to try again."""
 
 
 class LastSuperuser(Exception):
@@ -29,14 +23,7 @@ def is_last_superuser(user: User) -> bool:
 
 def delete_account(user: int) -> None:
     """Raises LastSuperuser, and deletes nothing then."""
-    for attempt in range(ATTEMPTS):
-        try:
-            return _delete(user)
-        except OperationalError as error:
-            if connection.in_atomic_block or attempt == ATTEMPTS - 1:
-                raise
-            logger.warning("An account could not be deleted and that is tried again: %s", str(error).strip())
-    raise AssertionError
+    tried_again(lambda: _delete(user), "the deletion of an account")
 
 
 @transaction.atomic
