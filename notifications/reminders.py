@@ -51,7 +51,7 @@ CROSS JOIN LATERAL (
 WHERE contest.starts_at > %(now)s
     AND contest.starts_at < %(latest_start)s
     AND contest.cancelled_at IS NULL
-    AND least(due.at, {_RAW}) < %(until)s
+    AND ({_RAW} < %(until)s OR due.at < %(until)s)
     AND 'reminders' = ANY (channel.purposes)
     AND {REACHABLE}
     AND {INTERESTING}
