@@ -13,9 +13,10 @@ from django.db.models import Min
 from django.utils import timezone
 
 from notifications.channels import CHANNELS
-from notifications.delivery import ChannelReport, Clock, deliver
+from notifications.delivery import ChannelReport, deliver
 from notifications.models import OPEN_STATUSES, Channel, Notification, Preference
 from notifications.planning import plan
+from notifications.sending import Clock
 
 UNTIL_THE_NEXT_ROUND = timedelta(minutes=30)
 """How far ahead a round looks when nobody says when the next one is."""

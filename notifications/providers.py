@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from django.db import connection, transaction
 from django.db.models import TextChoices
 
+from config.breaker import BreakerState
 from notifications.channels import CHANNELS
 from notifications.models import Notification, Provider, Status
 
@@ -63,9 +64,19 @@ def give_back(kind: str, messages: int) -> None:
             cursor.execute(_GIVE_BACK, {"kind": kind, "messages": messages})
 
 
-@transaction.atomic
+LATELY = timedelta(seconds=10)
+"""Who did well so lately is known to be up: that need not be written down for each few messages."""
+
+
 def record(kind: str, now: datetime, *, error: str = "", after: timedelta | None = None) -> None:
     """Write down how the provider itself did, with the pause for which it asked."""
+    up = Provider.objects.filter(breaker_state=BreakerState.CLOSED, last_success_at__gt=now - LATELY)
+    if error or not up.filter(kind=kind).exists():
+        _record(kind, now, error, after)
+
+
+@transaction.atomic
+def _record(kind: str, now: datetime, error: str, after: timedelta | None) -> None:
     provider, _ = Provider.objects.select_for_update().get_or_create(kind=kind)
     if error:
         provider.record_failure(now, error)

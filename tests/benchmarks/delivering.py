@@ -1,40 +1,35 @@
 """Sending what is due, against a bare loop that hands the same messages, ready-made, to the same server."""
 
-import json
 import os
 import re
 import smtplib
 import subprocess
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic, perf_counter, process_time
+from uuid import uuid4
 
 import django
-import requests
-from cryptography.hazmat.primitives.asymmetric import ec
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
-from requests.adapters import HTTPAdapter
 
 if __name__ == "__main__":
     django.setup()
 
-from notifications import delivery
 from notifications.channels.email.writing import Writer
-from notifications.channels.push import Push
+from notifications.claiming import claim
+from notifications.delivery import deliver
 from notifications.messages import Renderer
 from notifications.planning import plan
+from notifications.sending import Clock
 from tests import mailserver
 from tests.benchmarks.__main__ import DATA_DIR, say
-from tests.benchmarks.push_service import push_service
 from tests.factories import ContestFactory, make_members
 from tests.installation import ROOT
-from tests.push_service import Browser, base64url
 
 MEMBERS, ROUNDS = 5_000, 3
 ZONES = ["UTC", "Asia/Kolkata", "Europe/Berlin", "America/New_York", "Asia/Tokyo"]
@@ -45,7 +40,6 @@ SIZES, CONTESTS, SAMPLE = (1_000, 100_000), 10, 20.0
 def run() -> None:
     start_with(MEMBERS, 1)
     mails()
-    pushes()
     memory()
 
 
@@ -77,48 +71,11 @@ def mails() -> None:
         ready = ready_made()
         for _ in range(ROUNDS):
             bares.append(bare(server, ready))
-            ours.append(delivered("email"))
-    what = f"{MEMBERS:,} mails of {len(ready[0][1]):,} bytes, {len(ZONES)} zones, one connection"
-    tell(what, "mails per second / a bare smtplib loop with ready-made mails", ours, bares)
-
-
-def tell(what: str, ratio: str, ours: Sequence["Rate"], bares: Sequence["Rate"]) -> None:
-    print(what)
+            ours.append(delivered())
+    print(f"{MEMBERS:,} mails of {len(ready[0][1]):,} bytes, {len(ZONES)} zones, one connection")
     best, bare_best = (max(rates, key=lambda rate: rate.per_second) for rates in (ours, bares))
-    say(ratio, best.per_second / bare_best.per_second, "≥ 0.8", f"{best} / {bare_best}")
-
-
-def pushes() -> None:
-    """Both sides over as many connections; what is posted ready-made is as long as what we encrypt."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    with push_service() as origin:
-        settings.VAPID_PRIVATE_KEY = base64url(key.private_numbers().private_value.to_bytes(32))
-        settings.VAPID_SUBJECT = "mailto:staff@example.org"
-        settings.PUSH_TRUSTED_ORIGINS = [origin]
-        keys = json.dumps(Browser("").keys)
-        with connection.cursor() as cursor:
-            channels = "UPDATE notifications_channel SET kind = 'push', address = concat(%s, '/', id), keys = %s"
-            cursor.execute(channels, [origin, keys])
-        bares, ours = [], []
-        for _ in range(ROUNDS):
-            bares.append(posted(origin))
-            ours.append(delivered("push"))
-    tell(f"{MEMBERS:,} pushes", "pushes per second / a bare pool of requests", ours, bares)
-
-
-def posted(origin: str) -> "Rate":
-    session = requests.Session()
-    session.mount("http://", HTTPAdapter(pool_maxsize=Push.concurrency))
-    headers = {"TTL": "3000", "Content-Encoding": "aes128gcm", "Authorization": "vapid t=" + "x" * 300}
-    body = os.urandom(500)
-
-    def post(number: int) -> None:
-        session.post(f"{origin}/{number}", data=body, headers=headers, timeout=10).raise_for_status()
-
-    with session, ThreadPoolExecutor(Push.concurrency) as pool:
-        began, own = perf_counter(), process_time()
-        list(pool.map(post, range(MEMBERS)))
-        return rate(began, own)
+    ratio = best.per_second / bare_best.per_second
+    say("mails per second / a bare smtplib loop with ready-made mails", ratio, "≥ 0.8", f"{best} / {bare_best}")
 
 
 def memory() -> None:
@@ -146,7 +103,7 @@ def one_peak() -> None:
     """In a process of its own, because a peak is never forgotten."""
     now = timezone.now()
     reminders = plan(now, now).new
-    report = delivery.deliver("email", clock=delivery.Clock(monotonic() + SAMPLE))
+    report = deliver("email", clock=Clock(monotonic() + SAMPLE))
     # Not `ru_maxrss`, which a process inherits from the one that started it.
     (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     print(reminders, report.messages, peak)
@@ -166,10 +123,9 @@ def planned() -> None:
 def ready_made() -> Sequence[tuple[str, bytes]]:
     """Address and mail, as they will leave."""
     planned()
-    batch = delivery._claim("email", MEMBERS)
-    assert batch
+    letters = claim("email", uuid4(), MEMBERS)
     renderer, writer = Renderer(), Writer()
-    messages = [message for letter in batch.letters if (message := renderer.message(letter))]
+    messages = [message for letter in letters if (message := renderer.message(letter))]
     return [(message.address, content) for message in messages if (content := writer.content(message))]
 
 
@@ -182,10 +138,10 @@ def bare(server: mailserver.MailServer, mails: Sequence[tuple[str, bytes]]) -> R
         return rate(began, own)
 
 
-def delivered(kind: str) -> Rate:
+def delivered() -> Rate:
     planned()
     began, own = perf_counter(), process_time()
-    report = delivery.deliver(kind)
+    report = deliver("email")
     assert report.sent == MEMBERS, report
     return rate(began, own)
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from uuid import uuid4
 
 import requests
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -12,9 +13,9 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from requests.adapters import HTTPAdapter
 
-from notifications import delivery
 from notifications.channels.base import Message
 from notifications.channels.push import Push
+from notifications.claiming import claim
 from notifications.delivery import deliver
 from notifications.messages import Renderer
 from notifications.models import Channel, Notification, Status
@@ -46,10 +47,9 @@ def run() -> None:
 
 
 def rendered() -> Sequence[Message]:
-    batch = delivery._claim(Push.kind, MEMBERS)
-    assert batch
+    letters = claim(Push.kind, uuid4(), MEMBERS)
     renderer = Renderer()
-    return [message for letter in batch.letters if (message := renderer.message(letter))]
+    return [message for letter in letters if (message := renderer.message(letter))]
 
 
 def send_all(messages: Sequence[Message]) -> None:

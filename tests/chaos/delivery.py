@@ -21,7 +21,7 @@ from django.db import DatabaseError, close_old_connections
 from django.db.models import F
 from django.utils import timezone
 
-from notifications.delivery import LEASE
+from notifications.claiming import LEASE
 from notifications.models import OPEN_STATUSES, Notification, Status
 from notifications.planning import plan
 from tests import mailserver

@@ -1,11 +1,14 @@
 """Delivering over a real SMTP connection."""
 
+import os
 import re
+import signal
 import time
 from datetime import timedelta
 from email.message import EmailMessage
+from threading import Event
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -18,14 +21,17 @@ from icalendar import Calendar
 from pytest_django import Settings
 
 from contests.models import Contest
-from notifications import delivery, messages
+from notifications import delivery, messages, sending
 from notifications.channels import CHANNELS, email
 from notifications.channels.base import Message
 from notifications.channels.email import Email
-from notifications.delivery import Clock, deliver
+from notifications.claiming import claim
+from notifications.delivery import deliver
 from notifications.dispatch import dispatch
 from notifications.models import Channel, Notification, Preference, Status
+from notifications.outcomes import outcome, record
 from notifications.scope import Scope
+from notifications.sending import Clock
 from notifications.settling import settle
 from tests.database import another_transaction
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory
@@ -233,34 +239,23 @@ def test_a_server_that_hung_up_is_called_again(inbox: Inbox) -> None:
 
 def test_what_a_dead_process_had_claimed_is_sent_when_its_lease_is_over(inbox: Inbox) -> None:
     NotificationFactory()
-    claimed = delivery._claim("email", delivery.BATCH)
-    assert claimed is not None
+    (claimed,) = claim("email", uuid4(), 10)
     assert deliver("email").sent == 0, "it is still claimed"
 
     Notification.objects.update(available_at=timezone.now())
     assert deliver("email").sent == 1
 
     (mail,) = inbox.mails
-    assert mail["Message-ID"] == f"<{claimed.letters[0].envelope.message}@127.0.0.1>"
+    assert mail["Message-ID"] == f"<{claimed.envelope.message}@127.0.0.1>"
 
 
 def test_an_outcome_whose_claim_was_lost_changes_nothing(inbox: Inbox) -> None:
     NotificationFactory()
-    late = delivery._claim("email", delivery.BATCH)
-    assert late is not None
-    (letter,) = late.letters
-    (notice,) = letter.notices
+    (letter,) = claim("email", late := uuid4(), 10)
     Notification.objects.update(available_at=timezone.now())
     deliver("email")
 
-    outcome = delivery.Outcome(
-        message=letter.envelope.message,
-        channel=letter.envelope.channel,
-        notifications=(notice.id,),
-        status=Status.FAILED,
-        error="I was slow.",
-    )
-    delivery._record(late.claim, [outcome])
+    record("email", late, [outcome(letter, Status.FAILED, "I was slow.")])
 
     assert Notification.objects.get().status == Status.SENT
 
@@ -270,12 +265,12 @@ def test_a_batch_whose_lease_runs_out_is_let_go_and_taken_anew(inbox: Inbox, mon
         NotificationFactory()
     claims = []
 
-    def counted(kind: str, most: int, claim: Any = delivery._claim) -> Any:
+    def counted(kind: str, claimer: UUID, most: int) -> Any:
         claims.append(kind)
-        return claim(kind, most)
+        return claim(kind, claimer, most)
 
-    monkeypatch.setattr(delivery, "_claim", counted)
-    monkeypatch.setattr(delivery, "LEASE", timedelta(seconds=0.2))
+    monkeypatch.setattr(delivery, "claim", counted)
+    monkeypatch.setattr(sending, "LEASE", timedelta(seconds=0.2))
     inbox.delay = lambda address: 0.15
 
     report = deliver("email")
@@ -298,26 +293,63 @@ def test_when_time_is_up_the_rest_is_left_to_another_round(inbox: Inbox) -> None
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit, SoftTimeLimitExceeded])
-def test_what_left_before_an_interruption_does_not_leave_again(
+def test_an_interruption_ends_with_the_mail_it_is_at_and_what_left_does_not_leave_again(
     inbox: Inbox, monkeypatch: pytest.MonkeyPatch, interruption: type[BaseException]
 ) -> None:
-    for _ in range(4):
+    """As Celery's limit of time and Ctrl-C come: by a signal, in the main thread."""
+    for _ in range(5):
         NotificationFactory()
+    interrupted = Event()
 
-    class Interrupted(Email):
+    def interrupt(*_: object) -> None:
+        interrupted.set()
+        raise interruption
+
+    class Slow(Email):
         def _hand_over(self, message: Message) -> None:
             if len(inbox.mails) == 2:
-                raise interruption
+                os.kill(os.getpid(), signal.SIGUSR1)
+                assert interrupted.wait(10)
+                time.sleep(0.2)  # in the middle of a mail, for whoever would not wait for its end
             super()._hand_over(message)
 
-    monkeypatch.setitem(CHANNELS, "email", Interrupted)
-    with pytest.raises(interruption):
-        deliver("email")
+    monkeypatch.setitem(CHANNELS, "email", Slow)
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with pytest.raises(interruption):
+            deliver("email")
+    finally:
+        signal.signal(signal.SIGUSR1, before)
     monkeypatch.undo()
 
-    assert statuses() == {Status.SENT: 2, Status.PENDING: 2}
+    assert statuses() == {Status.SENT: 3, Status.PENDING: 2}
+    assert set(Notification.objects.values_list("attempts", flat=True)) == {0, 1}
     assert deliver("email").sent == 2
-    assert len(set(inbox.recipients)) == len(inbox.recipients) == 4
+    assert len(set(inbox.recipients)) == len(inbox.recipients) == 5
+
+
+def test_more_is_claimed_while_what_was_claimed_before_is_still_being_sent(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what is done is recorded meanwhile: a process that is killed leaves little to be sent again."""
+    monkeypatch.setattr(delivery, "BATCH", 4)
+    monkeypatch.setattr(sending, "WORTH_RECORDING", 1)
+    contest = ContestFactory()
+    for _ in range(12):
+        NotificationFactory(contest=contest)
+    seen = []
+
+    def look(kind: str, claimer: UUID, most: int) -> Any:
+        seen.append((statuses().get(Status.SENDING, 0), statuses().get(Status.SENT, 0)))
+        return claim(kind, claimer, most)
+
+    monkeypatch.setattr(delivery, "claim", look)
+    assert deliver("email").sent == 12
+
+    in_hand, sent = zip(*seen[1:3], strict=True)
+    assert max(in_hand) > 0
+    assert all(0 < count < 12 for count in sent)
+    assert len(set(inbox.recipients)) == len(inbox.recipients) == 12
 
 
 def test_a_message_that_cannot_be_made_stops_no_other(inbox: Inbox) -> None:
@@ -403,12 +435,11 @@ def test_nobody_waits_for_a_reminder_that_another_holds(inbox: Inbox) -> None:
     with another_transaction() as others, connection.cursor() as ours:
         others.execute("SELECT FROM notifications_notification WHERE id = %s FOR UPDATE", [alice.pk])
         ours.execute("SET lock_timeout = '2s'")
-        claimed = delivery._claim("email", delivery.BATCH)
+        claimed = claim("email", uuid4(), 10)
         Preference.objects.update(paused=True)
         assert settle(Scope(timezone.now(), timezone.now())) == {}
     connection.close()
-    assert claimed is not None
-    assert [[each.id for each in letter.notices] for letter in claimed.letters] == [[bob.pk]]
+    assert [[each.id for each in letter.notices] for letter in claimed] == [[bob.pk]]
     assert settle(Scope(timezone.now(), timezone.now())) == {Status.SKIPPED: 1}
 
 

@@ -18,9 +18,9 @@ from pytest_django.live_server_helper import LiveServer
 
 from config.breaker import BreakerState
 from notifications.channels import whatsapp
-from notifications.delivery import UNKNOWN_PAUSE
 from notifications.dispatch import dispatch
 from notifications.models import Channel, Notification, NotificationKind, Provider, Status
+from notifications.outcomes import UNKNOWN_PAUSE
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory
 from tests.notifications.channels.test_whatsapp import TABLE
 from tests.smtp import Inbox

@@ -1,0 +1,133 @@
+"""Handing letters to a provider, on threads of their own, while others are claimed, rendered and recorded."""
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from math import inf
+from threading import Condition
+from uuid import UUID
+
+from celery.exceptions import SoftTimeLimitExceeded
+
+from notifications.channels.base import Channel, DeliveryError, Message, ProviderDown, RetryLater
+from notifications.claiming import LEASE
+from notifications.messages import Letter, Renderer
+from notifications.models import Status
+from notifications.outcomes import Outcome, failed, outcome, untried
+
+logger = logging.getLogger(__name__)
+
+WORTH_RECORDING, WITHIN = 100, 1.0
+"""Outcomes are handed out when there are so many, or after so many seconds: what a killed process had sent and not
+recorded is sent again."""
+
+
+@dataclass(slots=True)
+class Clock:
+    """When to stop, by the monotonic clock; who is interrupted lets the others stop at once."""
+
+    stop_at: float = inf
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() > self.stop_at
+
+
+class Sender:
+    """Sends letters over one channel, from as many threads as it allows. Each is in hand until it is settled.
+
+    When the provider is down what is in hand waits, and no attempt of its is used up. When time is up it is left out.
+    """
+
+    def __init__(self, channel: Channel, clock: Clock) -> None:
+        self._channel, self._clock = channel, clock
+        self._renderer = Renderer()
+        self._pool = ThreadPoolExecutor(channel.concurrency, thread_name_prefix=channel.kind)
+        self._letters: dict[UUID, Letter] = {}
+        self._outcomes: dict[UUID, Outcome] = {}
+        self._enough = Condition()
+        self._down: ProviderDown | None = None
+        self._ends = False
+
+    @property
+    def in_hand(self) -> int:
+        return len(self._letters)
+
+    def put(self, letters: Sequence[Letter]) -> None:
+        """Have them sent one after the other."""
+        lets_go_at = time.monotonic() + LEASE.total_seconds() / 2
+        with self._enough:
+            self._letters |= {letter.envelope.message: letter for letter in letters}
+        for letter in letters:
+            if message := self._rendered(letter):
+                self._pool.submit(self._send, letter, message, lets_go_at)
+
+    def outcomes(self) -> Sequence[Outcome]:
+        """What became of some, when it is worth recording."""
+        with self._enough:
+            self._enough.wait_for(self._are_enough, WITHIN)
+            return list(self._outcomes.values())
+
+    def settle(self, outcomes: Iterable[Outcome]) -> None:
+        """These are recorded."""
+        with self._enough:
+            for each in outcomes:
+                del self._letters[each.message], self._outcomes[each.message]
+
+    def end(self) -> Sequence[Outcome]:
+        """What became of all that is still in hand. It ends with the messages that it is at."""
+        self._ends = True
+        self._pool.shutdown()
+        for message, letter in self._letters.items():
+            self._outcomes.setdefault(message, untried(letter))
+        return list(self._outcomes.values())
+
+    def _rendered(self, letter: Letter) -> Message | None:
+        try:
+            message = self._renderer.message(letter)
+        except SoftTimeLimitExceeded:
+            raise
+        except Exception as error:
+            self._keep(_unexpected(letter, error))
+            return None
+        if message is None:
+            self._keep(outcome(letter, Status.SKIPPED, "There is nothing left to tell."))
+        return message
+
+    def _send(self, letter: Letter, message: Message, lets_go_at: float) -> None:
+        """On a thread of the pool: whatever one message meets is its own."""
+        try:
+            self._keep(self._sent(letter, message, lets_go_at))
+        except BaseException as error:
+            self._keep(_unexpected(letter, error))
+
+    def _sent(self, letter: Letter, message: Message, lets_go_at: float) -> Outcome:
+        if self._ends or self._clock.is_over or time.monotonic() > lets_go_at:
+            return untried(letter)
+        if self._down:
+            return failed(letter, self._down)
+        try:
+            self._channel.send(message)
+        except DeliveryError as error:
+            if isinstance(error, ProviderDown):
+                self._down = error
+            if isinstance(error, ProviderDown | RetryLater) and error.alarming:
+                logger.error("%s needs its operator: %s", self._channel.title, error)
+            return failed(letter, error)
+        return outcome(letter, Status.SENT)
+
+    def _keep(self, result: Outcome) -> None:
+        with self._enough:
+            self._outcomes[result.message] = result
+            if self._are_enough():
+                self._enough.notify()
+
+    def _are_enough(self) -> bool:
+        return len(self._outcomes) >= min(WORTH_RECORDING, len(self._letters))
+
+
+def _unexpected(letter: Letter, error: BaseException) -> Outcome:
+    logger.exception("A message could not be made or sent", exc_info=error)
+    return outcome(letter, Status.FAILED, f"Unexpected {type(error).__name__}: {error}")
