@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import inf
+from queue import SimpleQueue
 from threading import Condition
 from uuid import UUID
 
@@ -44,12 +45,16 @@ class Sender:
     def __init__(self, channel: Channel, clock: Clock) -> None:
         self._channel, self._clock = channel, clock
         self._renderer = Renderer()
-        self._pool = ThreadPoolExecutor(channel.concurrency, thread_name_prefix=channel.kind)
         self._letters: dict[UUID, Letter] = {}
         self._outcomes: dict[UUID, Outcome] = {}
         self._enough = Condition()
         self._down: ProviderDown | None = None
+        self._alarmed: set[str] = set()
         self._ends = False
+        self._queue: SimpleQueue[tuple[Letter, Message, float] | None] = SimpleQueue()
+        self._pool = ThreadPoolExecutor(channel.concurrency, thread_name_prefix=channel.kind)
+        for _ in range(channel.concurrency):
+            self._pool.submit(self._work)
 
     @property
     def in_hand(self) -> int:
@@ -62,7 +67,7 @@ class Sender:
             self._letters |= {letter.envelope.message: letter for letter in letters}
         for letter in letters:
             if message := self._rendered(letter):
-                self._pool.submit(self._send, letter, message, lets_go_at)
+                self._queue.put((letter, message, lets_go_at))
 
     def outcomes(self) -> Sequence[Outcome]:
         """What became of some, when it is worth recording."""
@@ -79,6 +84,8 @@ class Sender:
     def end(self) -> Sequence[Outcome]:
         """What became of all that is still in hand. It ends with the messages that it is at."""
         self._ends = True
+        for _ in range(self._channel.concurrency):
+            self._queue.put(None)
         self._pool.shutdown()
         for message, letter in self._letters.items():
             self._outcomes.setdefault(message, untried(letter))
@@ -96,12 +103,14 @@ class Sender:
             self._keep(outcome(letter, Status.SKIPPED, "There is nothing left to tell."))
         return message
 
-    def _send(self, letter: Letter, message: Message, lets_go_at: float) -> None:
+    def _work(self) -> None:
         """On a thread of the pool: whatever one message meets is its own."""
-        try:
-            self._keep(self._sent(letter, message, lets_go_at))
-        except BaseException as error:
-            self._keep(_unexpected(letter, error))
+        while given := self._queue.get():
+            letter = given[0]
+            try:
+                self._keep(self._sent(*given))
+            except BaseException as error:
+                self._keep(_unexpected(letter, error))
 
     def _sent(self, letter: Letter, message: Message, lets_go_at: float) -> Outcome:
         if self._ends or self._clock.is_over or time.monotonic() > lets_go_at:
@@ -114,9 +123,17 @@ class Sender:
             if isinstance(error, ProviderDown):
                 self._down = error
             if isinstance(error, ProviderDown | RetryLater) and error.alarming:
-                logger.error("%s needs its operator: %s", self._channel.title, error)
+                self._alarm(str(error))
             return failed(letter, error)
         return outcome(letter, Status.SENT)
+
+    def _alarm(self, sentence: str) -> None:
+        """Once, though it may strike thousands of messages."""
+        with self._enough:
+            is_news = sentence not in self._alarmed
+            self._alarmed.add(sentence)
+        if is_news:
+            logger.error("%s needs its operator: %s", self._channel.title, sentence)
 
     def _keep(self, result: Outcome) -> None:
         with self._enough:

@@ -65,7 +65,8 @@ GONE = (404, 410)
 """Both in use for a subscription that is no more: RFC 8030 (section 7.3) says 404, the services say 410."""
 
 OUR_FAULT = (400, 401, 403)
-"""Statuses for a token or a header that is wrong. It is for staff to look: the subscription is as good as before."""
+"""Statuses for a token or a header that is wrong. It is for staff to look, and the message waits for that; the
+subscription is as good as before, and what others are sent may be as well."""
 
 OTHER_KEY = b"VapidPkHashMismatch"
 """Apple's word for a subscription that was made with another key than ours."""
@@ -278,7 +279,9 @@ def _typed(error: HttpError) -> DeliveryError:
     if error.status == 429 or (error.status or 0) >= 500:
         return RetryLater(f"The push service takes nothing now: {said}", after)
     if error.status in OUR_FAULT:
-        return GiveUp(f"The push service does not work with our VAPID key, subject or request: {said}")
+        return RetryLater(
+            f"The push service does not work with our VAPID key, subject or request: {said}", alarming=True
+        )
     kind = RetryLater if error.status is None and error.retryable else GiveUp
     return kind(f"The push service did not take the message: {said}")
 

@@ -62,6 +62,23 @@ class Script:
         return self.post("push-unsubscribe", {"endpoint": browser.endpoint})
 
 
+def test_while_the_key_is_refused_everybody_waits_and_staff_are_called_once(
+    service: PushService, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        browser = service.browser(public_key())
+        Script(MemberFactory(verified=False)).subscribe(browser)
+        service.answers[browser.endpoint] = Answer(403, b'{"reason":"BadJwtToken"}')
+    ContestFactory(starts_at=timezone.now() + timedelta(hours=3))
+    assert dispatch().total("postponed") == 3
+    (called,) = (record for record in caplog.records if record.levelname == "ERROR")
+    assert "needs its operator" in called.getMessage()
+
+    service.answers.clear()
+    Notification.objects.update(available_at=timezone.now())
+    assert dispatch().total("sent") == 3
+
+
 def endpoints(member: Any) -> set[str]:
     return set(Channel.objects.usable().filter(user=member, kind="push").values_list("address", flat=True))
 

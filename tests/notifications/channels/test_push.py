@@ -264,7 +264,24 @@ def test_a_failure_of_the_service_passes(push: Push, service: PushService, statu
     assert service.requests == 2
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 413, 301, 303, 307, 405])
+@pytest.mark.parametrize("status", [400, 401, 403])
+def test_a_key_or_a_subject_that_is_wrong_loses_nothing_and_calls_for_staff(
+    push: Push, service: PushService, status: int
+) -> None:
+    """And holds up nobody else: it may be one subscription that was made with another key."""
+    browser, other = service.browser(), service.browser()
+    service.answers[browser.endpoint] = Answer(status, b'{"reason":"BadJwtToken"}')
+    error = failure(push, message(browser))
+    assert isinstance(error, RetryLater)
+    assert (error.alarming, error.after) == (True, None)
+    assert "BadJwtToken" in str(error)
+    push.send(message(other))
+    del service.answers[browser.endpoint]
+    push.send(message(browser))
+    assert len(service.received) == 2
+
+
+@pytest.mark.parametrize("status", [413, 301, 303, 307, 405])
 def test_a_refusal_of_ours_loses_one_message_and_no_subscription(push: Push, service: PushService, status: int) -> None:
     browser = service.browser()
     headers = {"Location": f"{service.origin}/elsewhere"} if status < 400 else {}
