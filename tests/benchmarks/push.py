@@ -62,7 +62,6 @@ def prepare(origin: str) -> None:
     settings.VAPID_PRIVATE_KEY = base64url(
         ec.generate_private_key(ec.SECP256R1()).private_numbers().private_value.to_bytes(32)
     )
-    User.objects.all().delete()
     make_members(MEMBERS)
     now = timezone.now()
     Channel.objects.all().delete()

@@ -25,7 +25,6 @@ MEMBERS, IN_ONE_BODY = 5_000, 1_000
 
 
 def run() -> None:
-    User.objects.all().delete()
     make_members(MEMBERS)
     now = timezone.now()
     Channel.objects.all().delete()
