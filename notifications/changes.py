@@ -1,6 +1,7 @@
-"""Planning what is told at once: that a contest moved, or was cancelled.
+"""Planning what is told at once: that a contest moved, was cancelled, or takes place after all.
 
-To those who were told of it, and to those who would have been; of a contest that moved back meanwhile, nothing.
+To those who were told of it, and to those who would have been; of a contest that moved back meanwhile, nothing. That it
+takes place after all is told to those who heard that it does not.
 """
 
 from django.db import connection
@@ -8,7 +9,8 @@ from django.db import connection
 from notifications.scope import Scope
 from notifications.wanted import CHOICE, FREE_AT, INTERESTING, QUIET, REACHABLE
 
-# How each contest was before the first change since the last plan. It is of use to know until both starts are over.
+# How each contest was before the first change since the last plan: it had no start where it was not known by then, and
+# nothing of it is news. A change is of use to know until both starts are over.
 _ADD = f"""
 WITH before AS (
     SELECT DISTINCT ON (contest_id) contest_id, was_at, was_cancelled
@@ -17,14 +19,21 @@ WITH before AS (
     ORDER BY contest_id, id
 ), changed AS (
     SELECT contest.*,
-        CASE WHEN contest.cancelled_at IS NULL THEN 'moved' ELSE 'cancelled' END AS kind,
-        CASE WHEN contest.cancelled_at IS NULL THEN before.was_at END AS was_at,
+        CASE
+            WHEN contest.cancelled_at IS NOT NULL THEN 'cancelled'
+            WHEN before.was_cancelled THEN 'reinstated'
+            ELSE 'moved'
+        END AS kind,
+        CASE WHEN contest.cancelled_at IS NULL THEN nullif(before.was_at, contest.starts_at) END AS was_at,
         CASE WHEN contest.cancelled_at IS NULL THEN contest.starts_at ELSE before.was_at END AS told_at,
         greatest(contest.starts_at, before.was_at) AS expires_at
     FROM before
     JOIN contests_contest contest ON contest.id = before.contest_id
-    WHERE NOT before.was_cancelled
-        AND (contest.cancelled_at IS NOT NULL OR contest.starts_at <> before.was_at)
+    WHERE before.was_at IS NOT NULL
+        AND CASE
+            WHEN before.was_cancelled THEN contest.cancelled_at IS NULL
+            ELSE contest.cancelled_at IS NOT NULL OR contest.starts_at <> before.was_at
+        END
         AND greatest(contest.starts_at, before.was_at) > %(now)s
 )
 INSERT INTO notifications_notification AS notification (
@@ -59,14 +68,16 @@ WHERE 'changes' = ANY (channel.purposes)
     AND {REACHABLE}
     AND choice.wish IS DISTINCT FROM 'mute'
     AND (
-        ({INTERESTING})
+        contest.kind <> 'reinstated' AND ({INTERESTING})
         OR EXISTS (
             SELECT
             FROM notifications_notification told
             WHERE told.channel_id = channel.id
                 AND told.contest_id = contest.id
-                AND told.kind IN ('reminder', 'moved')
-                AND told.status = 'sent'
+                AND told.kind = ANY (
+                    CASE contest.kind WHEN 'reinstated' THEN ARRAY['cancelled'] ELSE ARRAY['reminder', 'moved'] END
+                )
+                AND told.status IN ('sending', 'sent')
         )
     )
 ON CONFLICT (channel_id, contest_id, kind, lead_minutes, starts_at) DO UPDATE

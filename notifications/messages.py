@@ -24,6 +24,7 @@ PURPOSES: dict[str, Purpose] = {
     NotificationKind.REMINDER: Purpose.REMINDERS,
     NotificationKind.MOVED: Purpose.CHANGES,
     NotificationKind.CANCELLED: Purpose.CHANGES,
+    NotificationKind.REINSTATED: Purpose.CHANGES,
     NotificationKind.DIGEST: Purpose.DIGEST,
 }
 """What a member must want a channel for to be told on it; whatever else is told is no matter of choice."""
@@ -34,7 +35,12 @@ _NO_MORE = {
     Purpose.DIGEST: "No more digests to this address",
 }
 
-_WITH_CALENDAR = (NotificationKind.REMINDER, NotificationKind.MOVED, NotificationKind.CANCELLED)
+_WITH_CALENDAR = (
+    NotificationKind.REMINDER,
+    NotificationKind.MOVED,
+    NotificationKind.CANCELLED,
+    NotificationKind.REINSTATED,
+)
 """Bring the contests as a file, too, that adds them to a calendar, or puts right what an earlier one added."""
 
 KEPT = 500
@@ -206,6 +212,12 @@ def _cancelled(items: Sequence[Item], zone: ZoneInfo) -> str:
     return f"{len(items)} contests were cancelled: {_names(items)}"
 
 
+def _reinstated(items: Sequence[Item], zone: ZoneInfo) -> str:
+    if len(items) == 1:
+        return f"{_name(items[0])} takes place after all, {_moment(items[0].contest.starts_at, zone)}"
+    return f"{len(items)} contests take place after all: {_names(items)}"
+
+
 def _digest(items: Sequence[Item], zone: ZoneInfo) -> str:
     if len(items) == 1:
         return f"Coming up: {_name(items[0])}, {_moment(items[0].contest.starts_at, zone)}"
@@ -216,6 +228,7 @@ _SUBJECTS: dict[str, Callable[[Sequence[Item], ZoneInfo], str]] = {
     NotificationKind.REMINDER: _reminder,
     NotificationKind.MOVED: _moved,
     NotificationKind.CANCELLED: _cancelled,
+    NotificationKind.REINSTATED: _reinstated,
     NotificationKind.DIGEST: _digest,
     NotificationKind.CHANNEL_OFF: lambda items, zone: "One of your channels works no more",
     NotificationKind.TEST: lambda items, zone: "This is how CodeNotify reaches you",

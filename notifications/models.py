@@ -324,6 +324,7 @@ class NotificationKind(models.TextChoices):
     REMINDER = "reminder", "reminder"
     MOVED = "moved", "moved"
     CANCELLED = "cancelled", "cancelled"
+    REINSTATED = "reinstated", "takes place after all"
     DIGEST = "digest", "digest"
     CHANNEL_OFF = "channel-off", "channel off"
     TEST = "test", "test"

@@ -52,11 +52,12 @@ WITH judged AS (
     {CHOICE}
     CROSS JOIN LATERAL (
         SELECT
-            notification.kind IN ('reminder', 'moved', 'cancelled'),
+            notification.kind IN ('reminder', 'moved', 'cancelled', 'reinstated'),
             CASE notification.kind
                 WHEN 'reminder' THEN 'reminders'
                 WHEN 'moved' THEN 'changes'
                 WHEN 'cancelled' THEN 'changes'
+                WHEN 'reinstated' THEN 'changes'
                 WHEN 'digest' THEN 'digest'
             END
     ) AS about (contest, purpose)

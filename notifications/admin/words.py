@@ -33,6 +33,8 @@ def what_of(notification: Notification) -> str:
             return f"Moved: {contest}"
         case NotificationKind.CANCELLED:
             return f"Cancelled: {contest}"
+        case NotificationKind.REINSTATED:
+            return f"After all: {contest}"
         case NotificationKind.DIGEST:
             return f"Digest of {moment(notification.starts_at)}"
         case NotificationKind.CHANNEL_OFF:

@@ -207,3 +207,63 @@ def test_the_time_of_day_of_quiet_hours_is_the_members(alice: User, contest: Con
     told = Notification.objects.get()
     local = told.available_at + timedelta(hours=5, minutes=30)
     assert (local.hour, local.minute) == (23, 59)
+
+
+def cancel(contest: Contest, now: datetime | None) -> None:
+    contest.cancelled_at = now
+    contest.save()
+
+
+def test_who_heard_of_a_cancellation_hears_that_it_takes_place_after_all(
+    alice: User, contest: Contest, now: datetime, inbox: Inbox
+) -> None:
+    for cancelled_at in (now, None, now, None):
+        cancel(contest, cancelled_at)
+        assert dispatch().planned == 1
+    subjects = [mail["Subject"] for mail in inbox.mails]
+    assert subjects[::2] == ["Round 900 was cancelled"] * 2
+    assert subjects[1::2] == [f"Round 900 takes place after all, {contest.starts_at:%a %-d %b %H:%M}"] * 2
+    assert len({mail["Message-ID"] for mail in inbox.mails}) == 4
+    for kind in ("plain", "html"):
+        assert f"{contest.starts_at:%H:%M}" in inbox.mails[1].get_body((kind,)).get_content()  # type: ignore[union-attr]
+    told = Notification.objects.get(kind="reinstated")
+    assert (told.starts_at, told.was_at, told.expires_at) == (contest.starts_at, None, contest.starts_at)
+
+
+def test_it_takes_place_after_all_at_another_time(alice: User, contest: Contest, now: datetime, inbox: Inbox) -> None:
+    cancel(contest, now)
+    dispatch()
+    contest.cancelled_at = None
+    move(contest, HOUR)
+    assert dispatch().planned == 1
+    assert inbox.mails[1]["Subject"].endswith(f"{contest.starts_at:%a %-d %b %H:%M}")
+
+
+def test_who_did_not_hear_of_the_cancellation_need_not_hear_that_it_is_off(
+    alice: User, contest: Contest, now: datetime, inbox: Inbox
+) -> None:
+    cancel(contest, now)
+    plan(now, now)
+    cancel(contest, None)
+    dispatch()
+    assert (changes(), inbox.mails) == ([("cancelled", Status.SKIPPED)], [])
+
+
+def test_a_contest_that_is_back_and_cancelled_again_before_that_was_told_stays_cancelled(
+    alice: User, contest: Contest, now: datetime, inbox: Inbox
+) -> None:
+    cancel(contest, now)
+    dispatch()
+    cancel(contest, None)
+    plan(now, now)
+    cancel(contest, now)
+    dispatch()
+    assert ("reinstated", Status.SKIPPED) in changes()
+    assert {mail["Subject"] for mail in inbox.mails} == {"Round 900 was cancelled"}
+
+
+def test_a_contest_that_was_never_announced_and_is_cancelled_is_no_news(alice: User, contest: Contest) -> None:
+    now = timezone.now()
+    cancel(ContestFactory(starts_at=now + 2 * DAY), now)
+    plan(now, now)
+    assert changes() == []

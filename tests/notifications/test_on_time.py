@@ -177,6 +177,7 @@ class Play:
     members: list[Alice]
     now: datetime
     told: set[Key] = field(default_factory=set)
+    heard_of_cancellation: set[tuple[int, int]] = field(default_factory=set)
 
     def happen(self, kind: str, what: Any, more: Any) -> bool:
         """One thing happens, to the rows and to the model. Returns whether a round follows at once, as after a sync."""
@@ -222,10 +223,12 @@ class Play:
         sent = {(each.channel.user_id, each.contest_id, each.lead_minutes, each.starts_at) for each in reminders}
         assert sent - self.told == must, (self.now, next_round_at)
         self.told |= must
-        for each in Notification.objects.filter(kind__in=["moved", "cancelled"], status=Status.SENT, sent_at=self.now):
+        for each in Notification.objects.filter(
+            kind__in=["moved", "cancelled", "reinstated"], status=Status.SENT, sent_at=self.now
+        ):
             self.check_change(each)
         assert len({message.id for message in Recorder.sent}) == len(Recorder.sent)
-        assert len(Recorder.sent) - before <= 3 * len(self.members)
+        assert len(Recorder.sent) - before <= 4 * len(self.members)
         if waits and min(waits) < next_round_at:
             assert report.next_at is not None
             assert report.next_at <= min(waits), "it would come late"
@@ -260,11 +263,15 @@ class Play:
         assert told.contest is not None
         assert alice.choices.get(told.contest.pk) != "mute"
         assert self.now < told.expires_at
-        if told.kind == "moved":
+        if told.kind == "cancelled":
+            assert told.contest.cancelled_at is not None
+        else:
             assert told.contest.cancelled_at is None
             assert told.was_at != told.starts_at == told.contest.starts_at
-        else:
-            assert told.contest.cancelled_at is not None
+        if told.kind == "reinstated":
+            assert (told.channel_id, told.contest.pk) in self.heard_of_cancellation
+        elif told.kind == "cancelled":
+            self.heard_of_cancellation.add((told.channel_id, told.contest.pk))
 
 
 @given(
