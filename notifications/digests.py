@@ -7,11 +7,7 @@ from datetime import datetime
 from django.db import connection
 
 from notifications.scope import Scope
-from notifications.wanted import CHOICE, INTERESTING, REACHABLE
-
-_AHEAD = """
-CASE preference.digest WHEN 'weekly' THEN interval '7 days' ELSE interval '1 day' END
-"""
+from notifications.wanted import AHEAD, CHOICE, INTERESTING, REACHABLE
 
 # One that could not be sent for twelve hours is worth nothing any more, and who chose a digest just now does not get
 # the one of this morning.
@@ -48,7 +44,7 @@ WHERE preference.digest <> 'off'
         FROM contests_contest contest
         {CHOICE}
         WHERE contest.starts_at > digest.at
-            AND contest.starts_at <= digest.at + {_AHEAD}
+            AND contest.starts_at <= digest.at + {AHEAD}
             AND contest.cancelled_at IS NULL
             AND {INTERESTING}
     )
@@ -70,7 +66,7 @@ JOIN notifications_channel channel ON channel.id = notification.channel_id
 JOIN notifications_preference preference ON preference.user_id = channel.user_id
 JOIN contests_contest contest
     ON contest.starts_at > greatest(notification.starts_at, %(now)s)
-    AND contest.starts_at <= notification.starts_at + {_AHEAD}
+    AND contest.starts_at <= notification.starts_at + {AHEAD}
     AND contest.cancelled_at IS NULL
 {CHOICE}
 WHERE notification.id = ANY (%(digests)s)

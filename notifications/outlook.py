@@ -8,7 +8,7 @@ from typing import Any
 from django.db import connection
 
 from notifications.models import Status
-from notifications.wanted import CHOICE, DUE, FREE_AT, QUIET, UNINTERESTING, UNREACHABLE
+from notifications.wanted import AHEAD, CHOICE, DUE, FREE_AT, INTERESTING, QUIET, REACHABLE, UNINTERESTING, UNREACHABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,58 @@ def of_member(user: int, now: datetime, most: int = 1000) -> Sequence[Reminder]:
         now=now,
         most=most,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """The digest that comes next on a channel, and how many contests it would name by what is known now."""
+
+    channel: int
+    channel_kind: str
+    channel_name: str
+    at: datetime
+    contests: int
+
+
+# Half a day is less than what lies between two digests, however clocks change.
+_DIGESTS = f"""
+SELECT channel.id, channel.kind, coalesce(nullif(channel.label, ''), channel.address), digest.at, named.contests
+FROM notifications_preference preference
+JOIN auth_user member ON member.id = preference.user_id
+JOIN notifications_channel channel ON channel.user_id = preference.user_id
+CROSS JOIN LATERAL (
+    SELECT min(found.at)
+    FROM generate_series(1, 16) AS half (days)
+    CROSS JOIN LATERAL (
+        SELECT notifications_digest_before(
+            %(now)s + half.days * interval '12 hours', preference.time_zone, preference.digest_hour,
+            CASE WHEN preference.digest = 'weekly' THEN preference.digest_weekday END
+        )
+    ) AS found (at)
+    WHERE found.at > %(now)s
+) AS digest (at)
+CROSS JOIN LATERAL (
+    SELECT count(*)
+    FROM contests_contest contest
+    {CHOICE}
+    WHERE contest.starts_at > digest.at
+        AND contest.starts_at <= digest.at + {AHEAD}
+        AND contest.cancelled_at IS NULL
+        AND {INTERESTING}
+) AS named (contests)
+WHERE preference.user_id = %(user)s
+    AND preference.digest <> 'off'
+    AND 'digest' = ANY (channel.purposes)
+    AND {REACHABLE}
+ORDER BY channel.kind, channel.id
+"""
+
+
+def digests_of_member(user: int, now: datetime) -> Sequence[Digest]:
+    """The next one for each channel that is for digests."""
+    with connection.cursor() as cursor:
+        cursor.execute(_DIGESTS, {"user": user, "now": now})
+        return [Digest(*row) for row in cursor.fetchall()]
 
 
 def of_contest(contest: int, now: datetime, members: Collection[int]) -> Sequence[Reminder]:

@@ -60,6 +60,11 @@ CASE
 END
 """
 
+# How far ahead a digest looks.
+AHEAD = """
+CASE preference.digest WHEN 'weekly' THEN interval '7 days' ELSE interval '1 day' END
+"""
+
 QUIET = "It would have come in quiet hours, and the contest begins before they are over."
 
 # Why a contest is of no interest, in words for the member; '' exactly where it is INTERESTING.

@@ -13,7 +13,7 @@ from contests.models import Contest
 from notifications.channels import title_of
 from notifications.forms import lead_in_words
 from notifications.models import Preference
-from notifications.outlook import Reminder, of_member
+from notifications.outlook import Digest, Reminder, digests_of_member, of_member
 
 USAGE = 2
 MOST_REMINDERS = 10_000
@@ -42,7 +42,7 @@ def explain(user: User, now: datetime) -> dict[str, Any]:
     """Of each upcoming contest, in their order, what the member will be told or was told of it, or why not.
 
     A contest has a `reason` where nothing at all will be told of it, and else an entry in `reminders` for each channel
-    and lead, which may have a reason of its own.
+    and lead, which may have a reason of its own. `digests` are the next ones, by channel.
     """
     preference = Preference.objects.filter(user=user).first()
     reminders = of_member(user.pk, now, most=MOST_REMINDERS)
@@ -52,6 +52,7 @@ def explain(user: User, now: datetime) -> dict[str, Any]:
         "channels": [
             {"id": channel.pk, "kind": channel.kind, "name": channel.name} for channel in user.channels.kept()
         ],
+        "digests": [_digest(each) for each in digests_of_member(user.pk, now)],
         "contests": list(_by_contest(reminders)) if preference else list(_without_preference(now)),
     }
 
@@ -89,6 +90,24 @@ def _reminder(reminder: Reminder) -> dict[str, Any]:
         "sent_at": reminder.sent_at,
         "reason": reminder.reason,
     }
+
+
+def _digest(digest: Digest) -> dict[str, Any]:
+    return {
+        "channel": digest.channel,
+        "kind": digest.channel_kind,
+        "name": digest.channel_name,
+        "at": digest.at,
+        "contests": digest.contests,
+    }
+
+
+def digests_in_words(explained: dict[str, Any]) -> Iterator[str]:
+    for digest in explained["digests"]:
+        count = digest["contests"]
+        what = f"with {count} contest{'s' if count > 1 else ''} by what is known now" if count else "if any is ahead"
+        where = f"{title_of(digest['kind'])} to {digest['name']}"
+        yield f"The next digest comes at {shown(digest['at'])} UTC by {where}, {what}."
 
 
 def rows(explained: dict[str, Any]) -> Iterator[list[str]]:

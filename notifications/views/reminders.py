@@ -19,10 +19,12 @@ from django.views.decorators.http import require_safe
 
 from contests.models import Contest
 from notifications import outlook
+from notifications.channels import title_of
 from notifications.forms import lead_in_words
 from notifications.models import OPEN_STATUSES, Channel, Notification, NotificationKind, Status
 from notifications.outlook import Reminder
 from notifications.views import paging
+from notifications.views.sentence import joined
 from notifications.views.visitor import member
 
 ON_A_PAGE = 50
@@ -112,7 +114,7 @@ def reminders(request: HttpRequest) -> HttpResponse:
         **_past(_history(user.pk, now, state, channel), now, state, channel, after),
     }
     if not context["filtered"]:
-        context |= _ahead(user.pk, now, everything)
+        context |= _ahead(user.pk, now, everything) | {"digests": _digests(user.pk, now)}
     return render(request, "notifications/reminders.html", context)
 
 
@@ -138,6 +140,15 @@ def _ahead(user: int, now: datetime, everything: bool) -> dict[str, Any]:
         "why_not": [reason for reason, _ in reasons.most_common(3)] if not told else [],
         "cut_off": len(rows) == MOST_COMING,
     }
+
+
+def _digests(user: int, now: datetime) -> list[tuple[datetime, int, str]]:
+    """Of each digest that comes next, when, with how many contests so far, and on which channels."""
+    found = outlook.digests_of_member(user, now)
+    return [
+        (at, contests, joined(f"{title_of(each.channel_kind)} to {each.channel_name}" for each in group))
+        for (at, contests), group in groupby(found, key=lambda each: (each.at, each.contests))
+    ]
 
 
 def _coming(contest: Contest, rows: Sequence[Reminder]) -> Coming:

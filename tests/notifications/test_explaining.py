@@ -99,6 +99,24 @@ def test_programs_get_the_same_as_json(say: Say, alice: User) -> None:
     assert (second["reason"], second["reminders"]) == ("You muted it.", [])
 
 
+def test_the_next_digest_is_explained(say: Say, alice: User) -> None:
+    assert told(say, "alice")["digests"] == []
+    Preference.objects.update(digest="daily", digest_hour=8)
+    ContestFactory(starts_at=NOW + 2 * DAY)
+    said = "The next digest comes at 2026-11-23 08:00 UTC by mail to alice@example.org"
+    assert f"{said}, if any is ahead." in say("--explain", "alice")
+    ContestFactory(starts_at=NOW + DAY)
+    assert f"{said}, with 1 contest by what is known now." in say("--explain", "alice")
+    (digest,) = told(say, "alice")["digests"]
+    assert digest == {
+        "channel": alice.channels.get().pk,
+        "kind": "email",
+        "name": "alice@example.org",
+        "at": "2026-11-23T08:00:00Z",
+        "contests": 1,
+    }
+
+
 def test_what_is_explained_is_what_is_planned(say: Say, alice: User) -> None:
     for hours in (1, 5, 30, 100):
         ContestFactory(starts_at=NOW + hours * HOUR)

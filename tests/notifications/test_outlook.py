@@ -1,15 +1,16 @@
 """What is said of what will come is what then comes."""
 
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from contests.models import Contest
 from notifications.models import Channel, ContestChoice, Notification, Preference, Status
-from notifications.outlook import next_of_member, of_contest, of_member
+from notifications.outlook import digests_of_member, next_of_member, of_contest, of_member
 from notifications.planning import plan
 from notifications.wanted import CHOICE, INTERESTING, UNINTERESTING
 from tests.factories import ContestFactory, MemberFactory
@@ -189,3 +190,45 @@ def test_it_is_one_query_however_much_there_is(now: datetime) -> None:
     with CaptureQueriesContext(connection) as captured:
         assert len(of_member(alice.pk, now)) == 40
     assert len(captured) == 1
+
+
+# --- Digests --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wish", [{"digest": "daily"}, {"digest": "weekly", "digest_weekday": 7}])
+@pytest.mark.parametrize("begin", [datetime(2027, 3, 20, tzinfo=UTC), datetime(2027, 10, 24, tzinfo=UTC)])
+def test_the_digest_that_is_foretold_is_the_one_that_comes(begin: datetime, wish: dict[str, Any]) -> None:
+    """Every half day of a fortnight over which clocks change, in both directions."""
+    alice = MemberFactory(preference__time_zone="Europe/Berlin", preference__digest_hour=2)
+    Preference.objects.update(**wish)
+    Channel.objects.update(purposes=["digest"])
+    ContestFactory()
+    for step in range(28):
+        moment = begin + step * timedelta(hours=12)
+        (empty,) = digests_of_member(alice.pk, moment)
+        Contest.objects.update(starts_at=empty.at + timedelta(hours=1), ends_at=empty.at + timedelta(hours=3))
+        (foretold,) = digests_of_member(alice.pk, moment)
+        assert (moment < foretold.at == empty.at, empty.contests, foretold.contests) == (True, 0, 1)
+        with transaction.atomic():
+            assert planned_digests(moment, foretold.at) == []
+            assert planned_digests(moment, foretold.at + timedelta(seconds=1)) == [foretold.at]
+            transaction.set_rollback(True)
+        Contest.objects.update(starts_at=begin)
+
+
+def planned_digests(now: datetime, until: datetime) -> list[datetime]:
+    plan(now, until)
+    return list(Notification.objects.filter(kind="digest").values_list("starts_at", flat=True))
+
+
+def test_what_is_no_digest_is_not_foretold(now: datetime) -> None:
+    alice = MemberFactory()
+    assert digests_of_member(alice.pk, now) == []
+    Preference.objects.update(digest="daily")
+    (digest,) = digests_of_member(alice.pk, now)
+    assert (digest.channel_name, digest.contests) == (alice.email, 0)
+    Preference.objects.update(paused=True)
+    assert digests_of_member(alice.pk, now) == []
+    Preference.objects.update(paused=False)
+    Channel.objects.update(purposes=["reminders"])
+    assert digests_of_member(alice.pk, now) == []

@@ -116,6 +116,17 @@ def test_quiet_hours_show_when_it_really_comes(client: Client, alice: User) -> N
     assert "1 h before, Sun 22 Nov 22:00" in coming(client)[0]
 
 
+def test_the_next_digest_is_foretold_with_all_its_channels(client: Client, alice: User) -> None:
+    Preference.objects.update(digest="daily", digest_hour=8, time_zone="Asia/Tokyo")
+    Channel.objects.create(
+        user=alice, kind="push", address="https://push.example.org/1", label="Phone", verified_at=NOW
+    )
+    ContestFactory(starts_at=NOW + 20 * HOUR)
+    ahead = words(page(client).select_one("[aria-labelledby=coming]"))
+    assert "Your digest comes Mon 23 Nov 08:00 by mail to alice@example.org and push to Phone" in ahead
+    assert "with 1 contest by what is known now." in ahead
+
+
 def test_only_the_next_contests_are_shown_at_first(client: Client, alice: User) -> None:
     for number in range(COMING_AT_FIRST + 2):
         ContestFactory(starts_at=NOW + (number + 2) * DAY)

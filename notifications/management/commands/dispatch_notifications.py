@@ -8,7 +8,7 @@ from config.management.job import JobCommand
 from notifications import providers
 from notifications.channels import title_of
 from notifications.dispatch import DispatchReport, dispatch
-from notifications.management.explaining import account_named, explain, rows, shown
+from notifications.management.explaining import account_named, digests_in_words, explain, rows, shown
 from notifications.models import Provider
 from notifications.tasks import dispatch_notifications
 
@@ -81,6 +81,8 @@ class Command(JobCommand):
         )
         zone = f", in {explained['time_zone']}" if explained["time_zone"] else ""
         self.out.print(f"{user['username']}, id {user['id']}{zone}. Channels: {', '.join(names) or 'none'}.")
+        for digest in digests_in_words(explained):
+            self.out.print(digest)
         if not explained["contests"]:
             self.out.print("There is no upcoming contest.")
             return
