@@ -1,7 +1,7 @@
 """What members are told, in their own time."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, lru_cache
@@ -172,7 +172,7 @@ def _page(items: Sequence[Item]) -> str:
 
 
 def _render(kind: str, items: Sequence[Item], zone: ZoneInfo, details: Sequence[str]) -> Rendered:
-    subject, url, purpose = _SUBJECTS[kind](items, zone), _page(items), PURPOSES.get(kind)
+    subject, url, purpose = _subject(kind, items, zone), _page(items), PURPOSES.get(kind)
     context: Mapping[str, Any] = {
         "subject": subject,
         "items": items,
@@ -193,46 +193,29 @@ def _render(kind: str, items: Sequence[Item], zone: ZoneInfo, details: Sequence[
     return Rendered(subject, text, foot, html, url, file)
 
 
-def _reminder(items: Sequence[Item], zone: ZoneInfo) -> str:
-    when = _moment(items[0].contest.starts_at, zone)
-    if len(items) == 1:
-        return f"{_name(items[0])} starts {when}"
-    return f"{len(items)} contests from {when}: {_names(items)}"
-
-
-def _moved(items: Sequence[Item], zone: ZoneInfo) -> str:
-    if len(items) == 1:
-        return f"{_name(items[0])} moved to {_moment(items[0].contest.starts_at, zone)}"
-    return f"{len(items)} contests moved: {_names(items)}"
-
-
-def _cancelled(items: Sequence[Item], zone: ZoneInfo) -> str:
-    if len(items) == 1:
-        return f"{_name(items[0])} was cancelled"
-    return f"{len(items)} contests were cancelled: {_names(items)}"
-
-
-def _reinstated(items: Sequence[Item], zone: ZoneInfo) -> str:
-    if len(items) == 1:
-        return f"{_name(items[0])} takes place after all, {_moment(items[0].contest.starts_at, zone)}"
-    return f"{len(items)} contests take place after all: {_names(items)}"
-
-
-def _digest(items: Sequence[Item], zone: ZoneInfo) -> str:
-    if len(items) == 1:
-        return f"Coming up: {_name(items[0])}, {_moment(items[0].contest.starts_at, zone)}"
-    return f"Coming up: {len(items)} contests, the first {_moment(items[0].contest.starts_at, zone)}"
-
-
-_SUBJECTS: dict[str, Callable[[Sequence[Item], ZoneInfo], str]] = {
-    NotificationKind.REMINDER: _reminder,
-    NotificationKind.MOVED: _moved,
-    NotificationKind.CANCELLED: _cancelled,
-    NotificationKind.REINSTATED: _reinstated,
-    NotificationKind.DIGEST: _digest,
-    NotificationKind.CHANNEL_OFF: lambda items, zone: "One of your channels works no more",
-    NotificationKind.TEST: lambda items, zone: "This is how CodeNotify reaches you",
+_SUBJECTS = {
+    NotificationKind.REMINDER: ("{name} starts {when}", "{count} contests from {when}: {names}"),
+    NotificationKind.MOVED: ("{name} moved to {when}", "{count} contests moved: {names}"),
+    NotificationKind.CANCELLED: ("{name} was cancelled", "{count} contests were cancelled: {names}"),
+    NotificationKind.REINSTATED: (
+        "{name} takes place after all, {when}",
+        "{count} contests take place after all: {names}",
+    ),
+    NotificationKind.DIGEST: ("Coming up: {name}, {when}", "Coming up: {count} contests, the first {when}"),
+    NotificationKind.CHANNEL_OFF: ("One of your channels works no more",) * 2,
+    NotificationKind.TEST: ("This is how CodeNotify reaches you",) * 2,
 }
+"""Of one contest, and of several: the first one's start."""
+
+
+def _subject(kind: str, items: Sequence[Item], zone: ZoneInfo) -> str:
+    one, many = _SUBJECTS[NotificationKind(kind)]
+    if not items:
+        return one
+    first = items[0]
+    return (one if len(items) == 1 else many).format(
+        name=_name(first), names=_names(items), count=len(items), when=_moment(first.contest.starts_at, zone)
+    )
 
 
 def _moment(moment: datetime, zone: ZoneInfo) -> str:

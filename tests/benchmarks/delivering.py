@@ -27,7 +27,7 @@ from notifications.messages import Renderer
 from notifications.planning import plan
 from notifications.sending import Clock
 from tests import mailserver
-from tests.benchmarks.__main__ import DATA_DIR, say
+from tests.benchmarks.__main__ import DATA_DIR, clear, say
 from tests.factories import ContestFactory, make_members
 from tests.installation import ROOT
 
@@ -44,7 +44,7 @@ def run() -> None:
 
 
 def start_with(members: int, contests: int) -> None:
-    execute("TRUNCATE auth_user, contests_contest CASCADE")
+    clear()
     make_members(members, lead_minutes=[60])
     execute(f"UPDATE notifications_preference SET time_zone = (ARRAY{ZONES})[1 + user_id % {len(ZONES)}]")
     for _ in range(contests):
