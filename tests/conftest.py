@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, sync_playwright
 from pytest_django import Settings
 
 from config import database
+from config.database import embedded
 from config.demo.server import WorldServer
 from config.demo.world import World
 from contests.platforms import PLATFORMS
@@ -70,3 +71,4 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     assert migrated.returncode == 0, migrated.stderr
     yield installation
     installation.stop()
+    embedded.discard(installation.data_dir)  # a server whose last user was killed waits for another one
