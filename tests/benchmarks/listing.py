@@ -52,7 +52,7 @@ FROM generate_series(1, %(rows)s) n
 def run() -> None:
     interval = IntervalSchedule.objects.create(every=1, period="hours")
     PeriodicTask.objects.bulk_create(
-        PeriodicTask(name=f"schedule {number}", task="job", interval=interval, enabled=False)
+        PeriodicTask(name=f"listed {number}", task="job", interval=interval, enabled=False)
         for number in range(SCHEDULES)
     )
     first = Schedule.objects.filter(periodic_task__interval=interval).order_by("pk")[0].pk
