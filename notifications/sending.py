@@ -76,10 +76,11 @@ class Sender:
             return list(self._outcomes.values())
 
     def settle(self, outcomes: Iterable[Outcome]) -> None:
-        """These are recorded."""
+        """These are recorded. One that hung for longer than its lease may be there a second time, and is once."""
         with self._enough:
             for each in outcomes:
-                del self._letters[each.message], self._outcomes[each.message]
+                self._letters.pop(each.message, None)
+                self._outcomes.pop(each.message, None)
 
     def end(self) -> Sequence[Outcome]:
         """What became of all that is still in hand. It ends with the messages that it is at."""
