@@ -216,7 +216,7 @@ def all_purposes() -> list[str]:
     return list(Purpose.values)
 
 
-REMOVED = "You removed it."
+REMOVED = "It was removed."
 
 
 def channel_kinds() -> list[tuple[str, str]]:

@@ -67,7 +67,7 @@ CROSS JOIN LATERAL (
     SELECT CASE
         WHEN unwanted.reason <> '' THEN unwanted.reason
         WHEN ({UNREACHABLE}) <> '' THEN {UNREACHABLE}
-        WHEN 'reminders' <> ALL (channel.purposes) THEN 'You want no reminders on this channel.'
+        WHEN 'reminders' <> ALL (channel.purposes) THEN 'This channel is not for reminders.'
         ELSE ''
     END
 ) AS why_not (reason)

@@ -3,7 +3,7 @@
 from django.db import connection
 
 from notifications.scope import Scope
-from notifications.wanted import CHOICE, DUE, FREE_AT, INTERESTING, QUIET, REACHABLE
+from notifications.wanted import CHOICE, DUE, FREE_AT, QUIET, REACHABLE, UNINTERESTING, UNREACHABLE
 
 _THOSE = {
     "expired": "notification.status IN ('pending', 'sending') AND notification.expires_at <= %(now)s",
@@ -63,8 +63,8 @@ WITH judged AS (
     ) AS about (contest, purpose)
     CROSS JOIN LATERAL (
         SELECT CASE
-            WHEN channel.disabled_at IS NOT NULL THEN concat('The channel is off: ', channel.disabled_reason)
-            WHEN channel.verified_at IS NULL THEN 'The channel is not verified.'
+            WHEN channel.disabled_at IS NOT NULL THEN concat('This channel is off: ', channel.disabled_reason)
+            WHEN channel.verified_at IS NULL THEN 'This channel is not verified.'
             WHEN about.purpose IS NULL THEN ''
             WHEN about.contest AND contest.id IS NULL THEN 'The contest is no longer known.'
             WHEN notification.kind = 'cancelled' AND contest.cancelled_at IS NULL
@@ -76,12 +76,10 @@ WITH judged AS (
             WHEN notification.kind = 'reminder' AND notification.lead_minutes <> ALL (preference.lead_minutes)
                 THEN 'The lead time is no longer wanted.'
             WHEN notification.kind = 'digest' AND preference.digest = 'off' THEN 'No digest is wanted any more.'
-            WHEN NOT preference.active THEN 'The member was not seen for 180 days.'
-            WHEN preference.paused THEN 'Reminders are paused.'
-            WHEN about.purpose <> ALL (channel.purposes) THEN concat('The channel is not for ', about.purpose, '.')
-            WHEN choice.wish = 'mute' THEN 'The member muted the contest.'
-            WHEN ({REACHABLE}) IS NOT TRUE THEN 'The member no longer wants it.'
-            WHEN notification.kind = 'reminder' AND ({INTERESTING}) IS NOT TRUE THEN 'The member no longer wants it.'
+            WHEN ({UNREACHABLE}) <> '' THEN {UNREACHABLE}
+            WHEN ({REACHABLE}) IS NOT TRUE THEN 'The account has no preferences.'
+            WHEN about.purpose <> ALL (channel.purposes) THEN concat('This channel is not for ', about.purpose, '.')
+            WHEN choice.wish = 'mute' OR notification.kind = 'reminder' THEN {UNINTERESTING}
             ELSE ''
         END
     ) AS unwanted (reason)

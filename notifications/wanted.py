@@ -67,15 +67,15 @@ CASE preference.digest WHEN 'weekly' THEN interval '7 days' ELSE interval '1 day
 
 QUIET = "It would have come in quiet hours, and the contest begins before they are over."
 
-# Why a contest is of no interest, in words for the member; '' exactly where it is INTERESTING.
+# Why a contest is of no interest, in words for members and staff; '' exactly where it is INTERESTING.
 UNINTERESTING = """
 CASE
-    WHEN choice.wish = 'mute' THEN 'You muted it.'
+    WHEN choice.wish = 'mute' THEN 'It is muted.'
     WHEN choice.wish = 'follow' THEN ''
-    WHEN contest.platform_id = ANY (preference.platforms) IS NOT TRUE THEN 'Its platform is not among those you chose.'
-    WHEN contest.is_training AND NOT preference.trainings THEN 'You want no trainings.'
-    WHEN contest.is_rated IS FALSE AND NOT preference.unrated THEN 'You want no unrated contests.'
-    WHEN contest.duration > preference.longest_contest THEN 'It is longer than you want.'
+    WHEN contest.platform_id = ANY (preference.platforms) IS NOT TRUE THEN 'Its platform is not among those chosen.'
+    WHEN contest.is_training AND NOT preference.trainings THEN 'No trainings are wanted.'
+    WHEN contest.is_rated IS FALSE AND NOT preference.unrated THEN 'No unrated contests are wanted.'
+    WHEN contest.duration > preference.longest_contest THEN 'It is longer than wanted.'
     ELSE coalesce((
         SELECT concat('Its name has “', excluded.word, '” in it.')
         FROM unnest(preference.excluded_words) AS excluded (word)
@@ -89,9 +89,9 @@ END
 UNREACHABLE = """
 CASE
     WHEN NOT member.is_active THEN 'The account is switched off.'
-    WHEN NOT preference.active THEN 'You were away for 180 days: sign in to wake your reminders.'
-    WHEN preference.paused THEN 'You paused everything.'
-    WHEN channel.id IS NULL THEN 'You have no channel.'
+    WHEN NOT preference.active THEN 'Reminders rest after 180 days without a visit: signing in wakes them.'
+    WHEN preference.paused THEN 'Everything is paused.'
+    WHEN channel.id IS NULL THEN 'There is no channel.'
     WHEN channel.verified_at IS NULL THEN 'This channel is not verified.'
     WHEN channel.disabled_at IS NOT NULL THEN concat('This channel is off: ', channel.disabled_reason)
     ELSE ''

@@ -42,13 +42,6 @@ STATES = {
     "skipped": "Skipped",
 }
 
-IN_THEIR_WORDS = {
-    "The member was not seen for 180 days.": "You were away for 180 days.",
-    "The member muted the contest.": "You muted the contest.",
-    "The member no longer wants it.": "You no longer want it.",
-}
-"""Reasons are kept as staff read them."""
-
 
 @dataclass(frozen=True, slots=True)
 class Chip:
@@ -172,7 +165,7 @@ def _lead(row: Reminder) -> Lead:
         words=lead_in_words(row.lead_minutes or 0),
         at=row.sent_at or row.at,
         status="comes" if row.comes else row.status or Status.SKIPPED,
-        reason=_in_their_words(row.reason),
+        reason=row.reason,
     )
 
 
@@ -222,7 +215,7 @@ def _reason(notification: Notification, now: datetime) -> str:
     if notification.status == Status.SENT:
         return ""
     if notification.status not in OPEN_STATUSES:
-        return _in_their_words(notification.error)
+        return notification.error
     if notification.status == Status.SENDING and notification.available_at > now:
         return "It is being sent at this moment."
     if notification.available_at <= now:
@@ -231,12 +224,6 @@ def _reason(notification: Notification, now: datetime) -> str:
     later = f"It is tried again at {when:%H:%M}." if notification.attempts else f"It waits until {when:%H:%M}."
     quiet = "" if notification.attempts or notification.error else "You have quiet hours."
     return " ".join(filter(None, (notification.error, quiet, later)))
-
-
-def _in_their_words(reason: str) -> str:
-    for kept, said in IN_THEIR_WORDS.items():
-        reason = reason.replace(kept, said)
-    return reason
 
 
 # --- The choice, in the address ------------------------------------------------------------------------------------

@@ -188,7 +188,7 @@ def test_who_changes_their_address_is_told_nothing_twice(client: Client) -> None
         "channel__address", "lead_minutes", "status", "error"
     )
     assert list(told) == [
-        (alice.email, 60, "skipped", "The channel is off: You removed it."),
+        (alice.email, 60, "skipped", "This channel is off: It was removed."),
         ("new@example.org", 60, "pending", ""),
         (alice.email, 1440, "sent", ""),
         ("new@example.org", 1440, "expired", f"It was told at {alice.email} before this address was there."),
@@ -270,7 +270,7 @@ def test_what_was_told_on_a_removed_channel_can_still_be_looked_at() -> None:
     channel.refresh_from_db()
     assert (channel.verified_at, channel.disabled_reason, channel.removed_at) == (
         None,
-        "You removed it.",
+        "It was removed.",
         channel.disabled_at,
     )
     assert list(channel.notifications.all()) == [told]

@@ -60,7 +60,7 @@ def test_each_member_is_there_with_when_and_by_what_or_why_not(bob: Client, cont
     assert [row for row in told(page(bob, contest)) if row[0] != "bob"] == [
         ["alice", "will be", "2036-05-05 12:00 UTC", "mail to alice@example.org, 24 h before"],
         ["alice", "will be", "2036-05-06 11:00 UTC", "mail to alice@example.org, 1 h before"],
-        ["charlie", "no", "–", "Its platform is not among those you chose."],
+        ["charlie", "no", "–", "Its platform is not among those chosen."],
         ["dora", "sent", "2036-05-06 11:00 UTC", "mail to dora@example.org, 1 h before"],
         ["dora", "failed", "–", "550 <b>no</b> mail to dora@example.org, 30 min before"],
     ]

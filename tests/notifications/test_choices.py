@@ -120,10 +120,10 @@ def test_the_page_of_a_contest_says_what_will_be_told_of_it(client: Client, alic
     day = f"{contest.starts_at:%A}"
     assert said() == f"You get a mail to alice@example.org {day} 11:00 and {day} 11:30."
     press(client, contest.get_absolute_url(), contest, "mute")
-    assert said() == "You are not told of it. You muted it."
+    assert said() == "You are not told of it. It is muted."
     press(client, contest.get_absolute_url(), contest, "mute")
     Preference.objects.update(platforms=["atcoder"])
-    assert said() == "You are not told of it. Its platform is not among those you chose."
+    assert said() == "You are not told of it. Its platform is not among those chosen."
     Preference.objects.update(platforms=["codeforces"])
     Contest.objects.update(starts_at=timezone.now() + timedelta(minutes=20))
     assert said() == "You get a mail to alice@example.org within minutes."

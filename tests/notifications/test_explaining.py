@@ -70,7 +70,7 @@ def test_each_contest_is_explained_with_when_and_by_what_channel_or_why_not(say:
     assert f"alice, id {alice.pk}, in UTC. Channels: {mail}." in text
     assert "Round 1 (codeforces) 2026-11-24 12:00 2026-11-23 12:00 " + f"{mail}, 24 h before" in text
     assert f"2026-11-24 11:00 {mail}, 1 h before" in text
-    assert "Beginners 2 (atcoder) 2026-11-25 12:00 no Its platform is not among those you chose." in text
+    assert "Beginners 2 (atcoder) 2026-11-25 12:00 no Its platform is not among those chosen." in text
     assert "Round 0" not in text
 
 
@@ -96,7 +96,7 @@ def test_programs_get_the_same_as_json(say: Say, alice: User) -> None:
         "sent_at": None,
         "reason": "",
     }
-    assert (second["reason"], second["reminders"]) == ("You muted it.", [])
+    assert (second["reason"], second["reminders"]) == ("It is muted.", [])
 
 
 def test_the_next_digest_is_explained(say: Say, alice: User) -> None:
@@ -178,7 +178,7 @@ def test_it_works_for_who_has_no_channel_and_for_who_has_no_preferences(say: Say
     ContestFactory(name="Round 1")
     bob = UserFactory(username="bob")
     (contest,) = told(say, "bob")["contests"]
-    assert (contest["reason"], contest["reminders"]) == ("You have no channel.", [])
+    assert (contest["reason"], contest["reminders"]) == ("There is no channel.", [])
     assert "Channels: none." in say("--explain", "bob")
     Preference.objects.filter(user=bob).delete()
     (contest,) = told(say, "bob")["contests"]

@@ -44,13 +44,13 @@ def test_each_lead_on_each_channel_is_said(now: datetime) -> None:
 @pytest.mark.parametrize(
     ("wishes", "contest", "reason"),
     [
-        ({"platforms": ["atcoder"]}, {}, "Its platform is not among those you chose."),
-        ({}, {"is_training": True}, "You want no trainings."),
-        ({"unrated": False}, {"is_rated": False}, "You want no unrated contests."),
-        ({}, {"duration": timedelta(days=2)}, "It is longer than you want."),
+        ({"platforms": ["atcoder"]}, {}, "Its platform is not among those chosen."),
+        ({}, {"is_training": True}, "No trainings are wanted."),
+        ({"unrated": False}, {"is_rated": False}, "No unrated contests are wanted."),
+        ({}, {"duration": timedelta(days=2)}, "It is longer than wanted."),
         ({"excluded_words": ["kotlin"]}, {"name": "Kotlin Heroes"}, "Its name has “kotlin” in it."),
-        ({"paused": True}, {}, "You paused everything."),
-        ({"active": False}, {}, "You were away for 180 days: sign in to wake your reminders."),
+        ({"paused": True}, {}, "Everything is paused."),
+        ({"active": False}, {}, "Reminders rest after 180 days without a visit: signing in wakes them."),
         ({}, {"cancelled_at": timezone.now()}, "It was cancelled."),
     ],
 )
@@ -100,7 +100,7 @@ def test_who_mutes_hears_nothing_and_who_follows_hears_whatever_they_chose_else(
     ContestChoice.objects.create(user=alice, contest=ContestFactory(), wish="mute")
     followed = ContestFactory(platform="atcoder", is_training=True)
     ContestChoice.objects.create(user=alice, contest=followed, wish="follow")
-    assert sorted(reasons(alice, now)) == ["", "", "You muted it."]
+    assert sorted(reasons(alice, now)) == ["", "", "It is muted."]
     plan(now, now + timedelta(days=1))
     assert {each.contest for each in Notification.objects.all()} == {followed}
 
@@ -127,12 +127,12 @@ def test_a_channel_that_is_of_no_use_says_why(now: datetime) -> None:
     ContestFactory()
     assert sorted(reasons(alice, now)) == [
         "",
+        "This channel is not for reminders.",
         "This channel is not verified.",
         "This channel is off: It bounced.",
-        "You want no reminders on this channel.",
     ]
     Channel.objects.filter(user=alice).remove()
-    assert reasons(alice, now) == ["You have no channel."]
+    assert reasons(alice, now) == ["There is no channel."]
 
 
 def test_what_was_sent_is_said_to_be(now: datetime) -> None:
@@ -150,7 +150,7 @@ def test_of_a_contest_it_is_said_of_each_member_who_is_asked_for(now: datetime) 
     MemberFactory()
     found = of_contest(contest.pk, now, [member.pk for member in members])
     assert [(each.user, each.reason) for each in found] == [
-        (members[0].pk, "You paused everything."),
+        (members[0].pk, "Everything is paused."),
         (members[1].pk, ""),
     ]
     assert of_contest(contest.pk, now, []) == []

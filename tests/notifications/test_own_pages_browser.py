@@ -83,7 +83,7 @@ def fill(alice: User) -> None:
     told(mail, "Cancelled round", DAY, now, kind="cancelled", lead_minutes=0, platform="leetcode")
     told(phone, "Failed round", 2 * DAY, now, status="failed", sent_at=None, error="410 The subscription is gone.")
     told(mail, "Expired round", 2 * DAY, now, status="expired", error="The contest began before this could be sent.")
-    told(mail, "Skipped round", 3 * DAY, now, status="skipped", error="The member muted the contest.")
+    told(mail, "Skipped round", 3 * DAY, now, status="skipped", error="It is muted.")
     waiting = told(
         mail, "Waiting round", HOUR, now, status="pending", sent_at=None, attempts=1, error="421 Come later."
     )

@@ -472,7 +472,7 @@ def test_where_nothing_of_what_is_announced_is_wanted_it_says_why(client: Client
     save(client)
     assert (
         "Of the 3 contests that are announced now none is for you, mostly because:"
-        " Its platform is not among those you chose." in said(client)
+        " Its platform is not among those chosen." in said(client)
     )
 
 

@@ -94,8 +94,8 @@ def test_what_does_not_come_is_shown_on_demand_with_the_reason(client: Client, a
     link = page(client).select_one("[aria-labelledby=coming] > p > a")
     assert words(link) == "Show why you will not be told of 2 others"
     everything = coming(client, "?show=everything")
-    assert "You muted it." in everything[1]
-    assert "You want no trainings." in everything[2]
+    assert "It is muted." in everything[1]
+    assert "No trainings are wanted." in everything[2]
 
 
 def test_a_lead_that_was_sent_or_is_skipped_says_so_beside_the_one_that_comes(client: Client, mail: Channel) -> None:
@@ -138,8 +138,8 @@ def test_only_the_next_contests_are_shown_at_first(client: Client, alice: User) 
 @pytest.mark.parametrize(
     ("wishes", "reason"),
     [
-        ({"paused": True}, "You paused everything."),
-        ({"platforms": ["atcoder"]}, "Its platform is not among those you chose."),
+        ({"paused": True}, "Everything is paused."),
+        ({"platforms": ["atcoder"]}, "Its platform is not among those chosen."),
     ],
 )
 def test_where_nothing_comes_it_is_said_why_and_what_to_do(
@@ -155,7 +155,7 @@ def test_where_nothing_comes_it_is_said_why_and_what_to_do(
 def test_who_has_no_channel_is_told_so(client: Client, alice: User) -> None:
     ContestFactory(starts_at=NOW + DAY)
     alice.channels.all().delete()
-    assert "You have no channel." in words(page(client).select_one(".notice.warning"))
+    assert "There is no channel." in words(page(client).select_one(".notice.warning"))
 
 
 def test_without_any_contest_the_page_says_so(client: Client, alice: User) -> None:
@@ -178,8 +178,8 @@ def test_what_was_sent_is_said_with_channel_and_time(client: Client, mail: Chann
     [
         ({"status": "failed", "error": "550 no such user"}, "550 no such user"),
         ({"status": "expired", "error": "The contest began before this could be sent."}, "The contest began before"),
-        ({"status": "skipped", "error": "The channel is off: 550 no such user"}, "The channel is off: 550"),
-        ({"status": "skipped", "error": "The member muted the contest."}, "You muted the contest."),
+        ({"status": "skipped", "error": "This channel is off: 550 no such user"}, "This channel is off: 550"),
+        ({"status": "skipped", "error": "It is muted."}, "It is muted."),
         (
             {"status": "pending", "attempts": 1, "available_at": NOW + HOUR, "error": "421 come later."},
             "421 come later. It is tried again at 13:00.",
@@ -197,7 +197,7 @@ def test_what_was_not_sent_says_why(client: Client, mail: Channel, fields: dict[
     assert row.endswith(state)
 
 
-def test_the_reasons_that_planning_gives_speak_to_the_member(client: Client, alice: User) -> None:
+def test_what_planning_skipped_says_which_wish_it_was_for(client: Client, alice: User) -> None:
     muted = ContestFactory(name="Muted", starts_at=NOW + HOUR)
     ContestFactory(name="Unwanted", starts_at=NOW + 2 * HOUR)
     plan(NOW, NOW + HOUR)
@@ -205,11 +205,11 @@ def test_the_reasons_that_planning_gives_speak_to_the_member(client: Client, ali
     Preference.objects.update(platforms=[])
     plan(NOW, NOW + HOUR)
     rows = " ".join(past(client, "?state=skipped"))
-    assert "You muted the contest." in rows
-    assert "You no longer want it." in rows
+    assert "It is muted." in rows
+    assert "Its platform is not among those chosen." in rows
     Preference.objects.update(active=False)
     plan(NOW, NOW + HOUR)
-    assert "You were away for 180 days." in " ".join(past(client, "?state=skipped"))
+    assert "Reminders rest after 180 days without a visit" in " ".join(past(client, "?state=skipped"))
     assert not Notification.objects.filter(status="pending").exists()
 
 

@@ -131,7 +131,7 @@ def test_what_its_member_does_not_want_any_more_is_skipped_again_with_the_reason
     dispatch()
     send_again(bob, told)
     dispatch()
-    assert (stored(told).status, stored(told).error) == (Status.SKIPPED, "The member muted the contest.")
+    assert (stored(told).status, stored(told).error) == (Status.SKIPPED, "It is muted.")
     assert len(inbox.mails) == 1
 
 

@@ -87,7 +87,7 @@ class Command(JobCommand):
             self.out.print("There is no upcoming contest.")
             return
         self.print_list(
-            *("contest", "starts (UTC)", "told (UTC)", "by what channel, or why not in the member's words"),
+            *("contest", "starts (UTC)", "told (UTC)", "by what channel, or why not"),
             rows=list(rows(explained)),
             whole=("starts (UTC)", "told (UTC)"),
         )
