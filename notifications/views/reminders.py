@@ -117,17 +117,13 @@ def reminders(request: HttpRequest) -> HttpResponse:
 def _ahead(user: int, now: datetime, everything: bool) -> dict[str, Any]:
     """What will be told of the first contests; with `everything`, what will not be told too."""
     rows = outlook.of_member(user, now, MOST_COMING)
-    contests = Contest.objects.select_related("platform").in_bulk({row.contest for row in rows})
-    found = [
-        _coming(contests[contest], list(group))
-        for contest, group in groupby(rows, key=lambda row: row.contest)
-        if contest in contests
-    ]
-    told = [each for each in found if each.comes]
+    found = [list(group) for _, group in groupby(rows, key=lambda row: row.contest)]
+    told = [of_contest for of_contest in found if any(row.comes for row in of_contest)]
     shown = found if everything else told[:COMING_AT_FIRST]
+    contests = Contest.objects.select_related("platform").in_bulk([of_contest[0].contest for of_contest in shown])
     reasons = Counter(row.reason for row in rows if row.reason)
     return {
-        "coming": shown,
+        "coming": [_coming(contests[rows[0].contest], rows) for rows in shown if rows[0].contest in contests],
         "more_coming": len(told) - len(shown),
         "not_coming": len(found) - len(told),
         "why_not": [reason for reason, _ in reasons.most_common(3)] if not told else [],
