@@ -43,10 +43,14 @@ def default_platforms() -> list[str]:
     return list(Platform.objects.order_by("code").values_list("code", flat=True))
 
 
+NOWHERE = {"Factory", "localtime"}
+"""Names that stand beside those of zones: for none, and for this machine's own, which the database does not know."""
+
+
 @cache
 def time_zones() -> frozenset[str]:
     """The names that a member may choose from; read from disk once."""
-    return frozenset(available_timezones())
+    return frozenset(available_timezones() - NOWHERE)
 
 
 def zone_called(name: str) -> ZoneInfo:

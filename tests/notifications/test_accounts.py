@@ -130,6 +130,8 @@ def test_a_preference_goes_with_its_account() -> None:
         ("../../../etc/passwd", "UTC"),
         ("/etc/passwd", "UTC"),
         ("Asia", "UTC"),
+        ("localtime", "UTC"),
+        ("Factory", "UTC"),
         ("x" * 4000, "UTC"),
     ],
 )

@@ -156,6 +156,16 @@ def test_the_form_shown_can_be_saved_as_it_is(client: Client, wishes: dict[str, 
     assert Preference.objects.values().get(user=alice) == before
 
 
+def test_every_zone_that_is_offered_can_be_chosen(client: Client, alice: User) -> None:
+    page = BeautifulSoup(client.get("/preferences/").content, "lxml")
+    zones = [str(option["value"]) for option in page.select("[name=time_zone] option")]
+    assert {"UTC", "Europe/Lisbon"} < set(zones)
+    assert not {"localtime", "Factory"} & set(zones)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(timezone(name, now())) FROM unnest(%s::text[]) AS zone (name)", [zones])
+        assert cursor.fetchone() == (len(zones),)
+
+
 def test_every_wish_is_on_the_page(client: Client, alice: User) -> None:
     """A column that a member decides and that no field shows could never be changed."""
     noted = {"user", "active", "last_seen_at"}
