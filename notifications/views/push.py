@@ -122,6 +122,6 @@ def _read(request: HttpRequest) -> dict[str, Any]:
 
 def _text(asked: dict[str, Any], name: str) -> str:
     value = asked.get(name) or ""
-    if not isinstance(value, str) or "\0" in value:
+    if not isinstance(value, str) or not (value.isascii() and value.isprintable()):  # as addresses are
         raise _Refused(400, f"That is no {name}.")
     return value

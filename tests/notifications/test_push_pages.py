@@ -246,6 +246,7 @@ BAD = {
     "a short point": {**GOOD, "keys": {**KEYS, "p256dh": base64url(b"\2" + bytes(31) + b"\5")}},
     "no base64url": {**GOOD, "keys": {**KEYS, "p256dh": "é" * 87}},
     "what it replaces": {**GOOD, "replaces": ["x"]},
+    "half a character": {**GOOD, "replaces": "\ud800"},
 }
 
 
