@@ -12,12 +12,12 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.cache import get_conditional_response
 from django.views.decorators.cache import cache_control, never_cache
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from config.calendars import MEDIA_TYPE, calendar
 from notifications import own_calendar
 from notifications.models import CalendarFeed, new_token
-from notifications.views.visitor import member
+from notifications.views.visitor import member, sent_by_member
 
 NAME = "CodeNotify: my contests"
 REFRESH = timedelta(hours=1)
@@ -41,16 +41,14 @@ def calendar_page(request: HttpRequest) -> HttpResponse:
     return render(request, "notifications/calendar.html", context)
 
 
-@login_required
-@require_POST
+@sent_by_member
 def renew_calendar(request: HttpRequest) -> HttpResponse:
     CalendarFeed.objects.filter(user=member(request)).update(token=new_token(), made_at=timezone.now())
     messages.success(request, "Your calendar has a new address. The old one works no more.")
     return redirect("calendar")
 
 
-@login_required
-@require_POST
+@sent_by_member
 def end_calendar(request: HttpRequest) -> HttpResponse:
     CalendarFeed.objects.filter(user=member(request)).delete()
     messages.success(request, "Your calendar's address is gone. Programs that read it get nothing any more.")

@@ -11,14 +11,12 @@ from allauth.account.models import EmailAddress
 from allauth.account.views import EmailView
 from django import forms
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse, reverse_lazy
 from django.utils import timezone
-from django.views.decorators.http import require_POST
 
 from notifications.channels import CHANNELS
 from notifications.channels.email import Email
@@ -27,7 +25,7 @@ from notifications.models import OPEN_STATUSES, Channel, Notification, Purpose
 from notifications.tasks import dispatch_if_urgent, dispatch_soon
 from notifications.trial import NotTested, ask_for_test, last_tests
 from notifications.views.numbers import NumberForm, region_of
-from notifications.views.visitor import member
+from notifications.views.visitor import member, sent_by_member
 
 TEST_SHOWN = timedelta(days=1)
 """For so long the page says what became of a test."""
@@ -118,8 +116,7 @@ def _sections(channels: list[Channel], addresses: dict[str, EmailAddress], now: 
     ]
 
 
-@login_required
-@require_POST
+@sent_by_member
 def choose_purposes(request: HttpRequest) -> HttpResponse:
     """Take what the table says of the channels that are in it."""
     listed = set(request.POST.getlist("channel"))
@@ -133,8 +130,7 @@ def choose_purposes(request: HttpRequest) -> HttpResponse:
     return redirect("channels")
 
 
-@login_required
-@require_POST
+@sent_by_member
 def name_channel(request: HttpRequest, channel: int) -> HttpResponse:
     found = _own(member(request), channel)
     try:
@@ -146,8 +142,7 @@ def name_channel(request: HttpRequest, channel: int) -> HttpResponse:
     return _back_to(found)
 
 
-@login_required
-@require_POST
+@sent_by_member
 def enable_channel(request: HttpRequest, channel: int) -> HttpResponse:
     """Take back that a channel was turned off, whoever did it."""
     found = _own(member(request), channel)
@@ -160,8 +155,7 @@ def enable_channel(request: HttpRequest, channel: int) -> HttpResponse:
     return _back_to(found)
 
 
-@login_required
-@require_POST
+@sent_by_member
 def send_test(request: HttpRequest, channel: int) -> HttpResponse:
     """Ask for a message to this channel, by the way that all of them go."""
     found = _own(member(request), channel)
@@ -174,8 +168,7 @@ def send_test(request: HttpRequest, channel: int) -> HttpResponse:
     return _back_to(found)
 
 
-@login_required
-@require_POST
+@sent_by_member
 def remove_channel(request: HttpRequest, channel: int) -> HttpResponse:
     """Of a mail address, with the address itself: what it confirmed is no more."""
     user = member(request)

@@ -1,21 +1,18 @@
 """Following and muting one contest."""
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.decorators.http import require_POST
 
 from contests.models import Contest
 from notifications.models import ContestChoice
 from notifications.tasks import dispatch_if_urgent
-from notifications.views.visitor import member
+from notifications.views.visitor import member, sent_by_member
 
 
-@login_required
-@require_POST
+@sent_by_member
 def choose(request: HttpRequest, contest: int) -> HttpResponse:
     """Follow a contest, mute it, or, with no wish, neither."""
     found = get_object_or_404(Contest, pk=contest)

@@ -14,14 +14,14 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from notifications import inbox
 from notifications.forms import lead_in_words
 from notifications.inbox import Thing
 from notifications.models import Notification, NotificationKind
 from notifications.views import paging
-from notifications.views.visitor import member
+from notifications.views.visitor import member, sent_by_member
 
 ON_A_PAGE = 50
 
@@ -69,8 +69,7 @@ def _listed(words: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1]))) if words else ""
 
 
-@login_required
-@require_POST
+@sent_by_member
 def read_all(request: HttpRequest) -> HttpResponse:
     """What was told until the page was shown: nobody has seen what came since."""
     now = timezone.now()
@@ -79,15 +78,13 @@ def read_all(request: HttpRequest) -> HttpResponse:
     return _back(request)
 
 
-@login_required
-@require_POST
+@sent_by_member
 def read_one(request: HttpRequest, notification: int) -> HttpResponse:
     inbox.mark_read(_own(request, notification), timezone.now())
     return _back(request)
 
 
-@login_required
-@require_POST
+@sent_by_member
 def open_one(request: HttpRequest, notification: int) -> HttpResponse:
     """Mark it as read, and lead to what it is about."""
     found = _own(request, notification)

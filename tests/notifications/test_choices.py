@@ -183,7 +183,7 @@ def test_nobody_chooses_for_anybody_else(client: Client, alice: User) -> None:
     assert wish_of(bob, contest) == "follow"
     path = f"/choices/{contest.pk}/"
     stranger = Client()
-    assert stranger.post(path, {"wish": "mute"}).headers["Location"] == f"/accounts/login/?next={path}"
+    assert stranger.post(path, {"wish": "mute"}).headers["Location"].startswith("/accounts/login/")
     forged = Client(enforce_csrf_checks=True)
     forged.force_login(bob)
     assert forged.post(path, {"wish": "mute"}).status_code == 403

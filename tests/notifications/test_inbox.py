@@ -85,7 +85,7 @@ def test_the_inbox_is_for_members(client: Client, mail: Channel) -> None:
     client.logout()
     assert client.get("/inbox/")["Location"] == "/accounts/login/?next=/inbox/"
     for path in ("/inbox/read/", f"/inbox/{one.pk}/read/", f"/inbox/{one.pk}/open/"):
-        assert client.post(path)["Location"] == f"/accounts/login/?next={path}"
+        assert client.post(path)["Location"].startswith("/accounts/login/")
     assert Notification.objects.get().read_at is None
 
 
