@@ -1,5 +1,7 @@
 """The page of one contest, and the contest as a file for calendars."""
 
+from dataclasses import replace
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -41,7 +43,8 @@ def platform_contests(request: HttpRequest, platform: str) -> HttpResponse:
     """Where one gets who takes the end off a contest's address."""
     if (found := _platform(platform)) is None:
         return _unknown(request, platform)
-    return redirect(reverse("contests") + Choice(platforms=(found.code,)).query)
+    choice = replace(Choice.read(request.GET, ()), platforms=(found.code,))
+    return redirect(reverse("contests") + choice.query)
 
 
 def _find(platform: str, key: str) -> Contest | None:

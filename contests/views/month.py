@@ -49,7 +49,8 @@ class Link:
 
 @require_safe
 def this_month(request: HttpRequest) -> HttpResponse:
-    return redirect(month_url(timezone.localdate(), Choice()))
+    choice = Choice.read(request.GET, Platform.objects.values_list("code", flat=True))
+    return redirect(month_url(timezone.localdate(), choice))
 
 
 @require_safe

@@ -168,6 +168,9 @@ def test_who_takes_the_end_off_an_address_gets_to_what_it_was_part_of(client: Cl
         ("/contests/", "/"),
         ("/contests/codeforces/", "/?platform=codeforces"),
         ("/contests/month/", "/contests/month/2026-11/"),
+        ("/contests/?q=div", "/?q=div"),
+        ("/contests/codeforces/?q=div&platform=atcoder", "/?platform=codeforces&q=div"),
+        ("/contests/month/?platform=codeforces&x=1", "/contests/month/2026-11/?platform=codeforces"),
     ):
         response = client.get(address)
         assert (response.status_code, response["Location"]) == (302, goal)
