@@ -7,7 +7,14 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from notifications.messages import unsubscribing
-from notifications.models import Channel
+from notifications.models import Channel, Purpose
+
+WHAT = {
+    Purpose.REMINDERS: "reminders",
+    Purpose.CHANGES: "news of moved or cancelled contests",
+    Purpose.DIGEST: "digests",
+}
+"""What there is no more of, in words that follow “No more”."""
 
 
 @csrf_exempt
@@ -22,7 +29,7 @@ def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
     if named is None:
         return render(request, "notifications/unsubscribe_unknown.html", status=404)
     channel, purpose = named
-    context = {"purpose": purpose.label}
+    context = {"what": WHAT[purpose]}
     if request.method != "POST":
         return render(request, "notifications/unsubscribe.html", context)
     Channel.objects.filter(pk=channel).update(purposes=Func(F("purposes"), Value(purpose), function="array_remove"))
