@@ -136,6 +136,8 @@ def _next(preference: Preference, now: datetime) -> str:
     if any(each.sent_at for each in announced):
         return "You were told of all that is announced."
     ((reason, _),) = Counter(each.reason for each in announced).most_common(1)
+    if len(contests) == 1:
+        return f"The only contest that is announced now is not for you: {reason}"
     return f"Of the {len(contests)} contests that are announced now none is for you, mostly because: {reason}"
 
 
