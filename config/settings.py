@@ -61,6 +61,7 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _https else Non
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
 # It also says who asked, for limits by internet address; without it that is who connects.
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if _https else 0
+SESSION_ENGINE = "config.sessions"
 SESSION_COOKIE_AGE = int(timedelta(days=60).total_seconds())
 
 INSTALLED_APPS = [

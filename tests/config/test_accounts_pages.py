@@ -239,6 +239,13 @@ def test_the_other_pages_of_errors_have_our_look(rf: RequestFactory) -> None:
     assert is_ours(broken)
 
 
+@pytest.mark.parametrize("key", ['"aaaaaaaa\\000"', "a-session", "é" * 8, "x" * 3000])
+def test_a_cookie_that_is_no_session_is_none(client: Client, key: str) -> None:
+    client.cookies.load({"sessionid": ""})
+    client.cookies["sessionid"].set("sessionid", key, key)
+    assert "Sign in" in text(client.get("/"), "header")
+
+
 def test_too_many_tries_are_refused_in_our_look(client: Client) -> None:
     for _ in range(100):
         response = client.post(reverse("account_reset_password"), {"email": "zoe@example.org"})
