@@ -3,6 +3,8 @@ from django.urls import include, path, re_path
 
 from config import outbox, views
 
+handler400 = "config.views.bad_request"
+
 urlpatterns = [
     path("", include("contests.urls")),
     path("", include("notifications.urls")),

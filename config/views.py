@@ -1,4 +1,4 @@
-"""The outbox as staff read it, where there is no mail server."""
+"""The outbox as staff read it, where there is no mail server, and the answer to what is no proper request."""
 
 import re
 from collections.abc import Callable
@@ -6,8 +6,9 @@ from functools import wraps
 from typing import Concatenate, ParamSpec
 
 from django.contrib.auth.views import redirect_to_login
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_safe
 
@@ -73,3 +74,8 @@ def _mail(name: str) -> outbox.Mail:
     if (found := outbox.read(name)) is None:
         raise Http404
     return found
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Asks nothing of the request: Django's own answer looks into the form, and fails where that cannot be read."""
+    return HttpResponseBadRequest(render_to_string("400.html"))

@@ -239,6 +239,28 @@ def test_the_other_pages_of_errors_have_our_look(rf: RequestFactory) -> None:
     assert is_ours(broken)
 
 
+UTF_7 = "application/x-www-form-urlencoded; charset=utf-7"
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        {"headers": {"Host": "elsewhere.example"}},
+        {"content_type": UTF_7, "data": b"x=1"},
+        {"content_type": "multipart/form-data", "data": b"x"},
+        {"data": {f"field{number}": "x" for number in range(2000)}},
+        {"data": {"password": "x" * 3_000_000}},
+    ],
+    ids=["host", "charset", "no boundary", "many fields", "long"],
+)
+def test_what_is_no_proper_request_is_refused_in_our_look(damaged: dict[str, Any]) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.get(reverse("account_login"))
+    response = client.post(reverse("account_login"), **damaged)
+    assert response.status_code == 400
+    assert is_ours(response)
+
+
 @pytest.mark.parametrize("key", ['"aaaaaaaa\\000"', "a-session", "é" * 8, "x" * 3000])
 def test_a_cookie_that_is_no_session_is_none(client: Client, key: str) -> None:
     client.cookies.load({"sessionid": ""})
