@@ -92,7 +92,7 @@ def test_what_does_not_come_is_shown_on_demand_with_the_reason(client: Client, a
     ContestFactory(name="Training", starts_at=NOW + 4 * DAY, is_training=True)
     assert len(coming(client)) == 1
     link = page(client).select_one("[aria-labelledby=coming] > p > a")
-    assert words(link) == "Show why you will not be told of 2 others"
+    assert words(link) == "Show why no reminder is coming for 2 others"
     everything = coming(client, "?show=everything")
     assert "It is muted." in everything[1]
     assert "No trainings are wanted." in everything[2]
@@ -162,6 +162,16 @@ def test_without_any_contest_the_page_says_so(client: Client, alice: User) -> No
     text = words(page(client).main)
     assert "No contest is known that is still to come." in text
     assert "Nothing was due yet." in text
+
+
+def test_where_all_was_told_the_page_says_so(client: Client, mail: Channel) -> None:
+    contest = ContestFactory(starts_at=NOW + HOUR)
+    for lead in (60, 1440):
+        was(mail, contest=contest, lead_minutes=lead, status="sent", sent_at=NOW - MINUTE)
+    text = words(page(client).select_one("[aria-labelledby=coming]"))
+    assert "You were told of all that is announced." in text
+    assert "Show why no reminder is coming for 1 contest" in text
+    assert "No contest is known" not in text
 
 
 # --- What was ------------------------------------------------------------------------------------------------------
