@@ -72,6 +72,7 @@ WHERE other.user_id = %(user)s
     AND told.status = 'sent'
     AND told.expires_at > %(now)s
 ORDER BY told.contest_id, told.kind, told.lead_minutes, told.starts_at, told.sent_at DESC
+ON CONFLICT DO NOTHING  -- who clicks twice confirms twice
 """
 
 

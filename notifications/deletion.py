@@ -21,20 +21,22 @@ def is_last_superuser(user: User) -> bool:
     return user.is_superuser and not superusers.exclude(pk=user.pk).exists()
 
 
-def delete_account(user: int) -> None:
-    """Raises LastSuperuser, and deletes nothing then."""
-    tried_again(lambda: _delete(user), "the deletion of an account")
+def delete_account(user: int) -> bool:
+    """False where it was gone already. Raises LastSuperuser, and deletes nothing then."""
+    return tried_again(lambda: _delete(user), "the deletion of an account")
 
 
 @transaction.atomic
-def _delete(pk: int) -> None:
+def _delete(pk: int) -> bool:
     """Each table in one statement, however many rows.
 
     1. Hold the superusers, so that the last two of them cannot go at the same moment.
     2. Hold the channels, as whoever sends does first, so that nothing is planned or sent meanwhile.
     3. Delete what was told there, and then the account; all else goes with that by its foreign keys.
     """
-    user = User.objects.select_for_update().get(pk=pk)
+    user = User.objects.select_for_update().filter(pk=pk).first()
+    if user is None:
+        return False
     if user.is_superuser:
         list(User.objects.filter(is_superuser=True).order_by("pk").select_for_update())
         if is_last_superuser(user):
@@ -42,3 +44,4 @@ def _delete(pk: int) -> None:
     channels = list(Channel.objects.filter(user=user).order_by("pk").select_for_update().values_list("pk", flat=True))
     Notification.objects.filter(channel__in=channels).delete()
     user.delete()
+    return True

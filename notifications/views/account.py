@@ -84,12 +84,12 @@ def delete_account(request: HttpRequest) -> HttpResponse:
         context = {"form": form, "is_last_superuser": deletion.is_last_superuser(user)}
         return render(request, "notifications/delete_account.html", context)
     try:
-        deletion.delete_account(user.pk)
+        is_first = deletion.delete_account(user.pk)
     except LastSuperuser as error:
         messages.error(request, str(error))
         return redirect("delete-account")
     logout(request)
-    said = _say_goodbye(user) if user.email else ""
+    said = _say_goodbye(user) if user.email and is_first else ""  # a second click finds nothing to delete
     messages.success(request, f"Your account is deleted, with everything that was kept of it. {said}".strip())
     return redirect("contests")
 

@@ -298,6 +298,31 @@ def test_of_two_superusers_who_go_at_the_same_moment_one_stays() -> None:
     assert User.objects.count() == 1
 
 
+@pytest.mark.django_db(transaction=True)
+def test_who_clicks_twice_is_told_of_the_deletion_and_not_of_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    alice, together = MemberFactory(), Barrier(2)
+
+    def both_at_once(user: int) -> bool:
+        together.wait()
+        return delete_account(user)
+
+    def click(client: Client) -> str:
+        try:
+            return str(client.post("/account/delete/", {"password": "correct horse"}).headers["Location"])
+        finally:
+            connection.close()
+
+    monkeypatch.setattr("notifications.deletion.delete_account", both_at_once)
+    clients = [Client(), Client()]
+    for client in clients:
+        client.force_login(alice)
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(click, clients)) == ["/", "/"]
+    assert not User.objects.exists()
+    assert len(mail.outbox) == 1
+    assert all("Your account is deleted" in text(client.get("/"), ".messages") for client in clients)
+
+
 def test_a_mail_server_that_is_away_keeps_nobody(client: Client, alice: User, settings: Settings) -> None:
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 9

@@ -3,9 +3,11 @@
 import json
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -195,6 +197,24 @@ def test_who_changes_their_address_is_told_nothing_twice(client: Client) -> None
         (alice.email, 1440, "sent", ""),
         ("new@example.org", 1440, "expired", f"It was told at {alice.email} before this address was there."),
     ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_confirms_twice_at_once_takes_over_what_was_told_once() -> None:
+    alice, together = MemberFactory(), Barrier(4)
+    NotificationFactory(channel=alice.channels.get(), contest=ContestFactory(), status="sent", sent_at=timezone.now())
+    address = EmailAddress.objects.create(user=alice, email="new@example.org", verified=True)
+
+    def follow(_: int) -> None:
+        try:
+            together.wait()
+            follow_verified_address(address)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(follow, range(4)))
+    assert Notification.objects.filter(channel__address="new@example.org", status="expired").count() == 1
 
 
 def test_each_verified_address_is_a_channel(client: Client) -> None:
