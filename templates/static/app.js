@@ -171,6 +171,18 @@ function chooseInPlace() {
   });
 }
 
+// Who clicks twice wants it once, and would be shown what came of the second click: of a link to confirm an address, that
+// there is none any more. A little later it is a new wish, as where the first one got lost on the way.
+function sendOnce() {
+  const sentAt = new WeakMap();
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (event.defaultPrevented || form.method !== "post") return;
+    if (event.timeStamp - sentAt.get(form) < 1500) event.preventDefault();
+    else sentAt.set(form, event.timeStamp);
+  });
+}
+
 function closeMenusBeside() {
   const close = (event) => {
     for (const menu of document.querySelectorAll("details.menu[open]")) {
@@ -188,4 +200,5 @@ showTokens();
 watchTests();
 chooseInPlace();
 offerCopying();
+sendOnce();
 closeMenusBeside();

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from pytest_django.live_server_helper import LiveServer
 
 from contests.models import Contest, Platform
@@ -187,3 +187,16 @@ def test_the_data_is_downloaded_and_the_account_deleted_on_a_phone(visit: Open, 
     expect(page.get_by_text("Your account is deleted")).to_be_visible()
     expect(page.get_by_role("link", name="Sign in")).to_be_visible()
     assert not User.objects.exists()
+
+
+def test_who_clicks_twice_sends_once(visit: Open, alice: User) -> None:
+    page = visit("/channels/")
+    sent: list[Route] = []
+    page.route("**/test/", lambda route: sent.append(route))
+    twice = "button => [0, 200].forEach((after) => setTimeout(() => button.click(), after))"
+    page.get_by_role("button", name="Send a test").evaluate(twice)
+    page.wait_for_timeout(500)
+    assert len(sent) == 1
+    sent[0].continue_()
+    expect(page.get_by_text("Test of")).to_be_visible()
+    assert Notification.objects.filter(kind="test").count() == 1
