@@ -5,8 +5,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from allauth.account.adapter import get_adapter
-from allauth.account.fields import EmailField
-from allauth.account.forms import AddEmailForm
 from allauth.account.models import EmailAddress
 from allauth.account.views import EmailView
 from django import forms
@@ -18,6 +16,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse, reverse_lazy
 from django.utils import timezone
 
+from notifications.addresses import AddressForm
 from notifications.channels import CHANNELS
 from notifications.channels.email import Email
 from notifications.channels.whatsapp import WhatsApp
@@ -61,12 +60,6 @@ class Section:
     @property
     def fragment(self) -> str:
         return f"notifications/add_{self.kind}.html"
-
-
-class AddressForm(AddEmailForm):
-    """Of no more characters than the table holds, about which allauth does not ask."""
-
-    email = EmailField(label="Another mail address", max_length=254)
 
 
 class ChannelsView(EmailView):

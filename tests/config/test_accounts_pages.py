@@ -107,6 +107,13 @@ def test_an_error_stands_beside_its_field(client: Client) -> None:
     assert str(errors["id"]) in str(field["aria-describedby"])
 
 
+def test_an_address_that_is_too_long_makes_no_account_with_a_shorter_one(client: Client) -> None:
+    response = sign_up(client, f"{'x' * 243}@example.org")
+    (error,) = soup(response).select(".field.wrong .errorlist")
+    assert "at most 254 characters (it has 255)" in error.get_text()
+    assert not User.objects.exists()
+
+
 def test_a_wrong_password_is_said_once_above_the_form(client: Client) -> None:
     MemberFactory(username="alice")
     response = client.post(reverse("account_login"), {"login": "alice@example.org", "password": "wrong"})
