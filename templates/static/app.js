@@ -186,6 +186,8 @@ function sendOnce() {
 function closeMenusBeside() {
   const close = (event) => {
     for (const menu of document.querySelectorAll("details.menu[open]")) {
+      // Who goes by keyboard stays where the menu is, and not on a link that is out of sight.
+      if (event.key === "Escape" && menu.contains(document.activeElement)) menu.querySelector("summary").focus();
       if (event.key === "Escape" || (event.type === "click" && !menu.contains(event.target))) menu.open = false;
     }
   };

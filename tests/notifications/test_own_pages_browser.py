@@ -200,3 +200,13 @@ def test_who_clicks_twice_sends_once(visit: Open, alice: User) -> None:
     sent[0].continue_()
     expect(page.get_by_text("Test of")).to_be_visible()
     assert Notification.objects.filter(kind="test").count() == 1
+
+
+def test_who_closes_the_menu_by_keyboard_stays_at_it(visit: Open, alice: User) -> None:
+    page = visit("/inbox/")
+    menu = page.locator("summary", has_text="Account")
+    menu.press("Enter")
+    page.get_by_role("link", name="Your data").focus()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("link", name="Your data")).to_be_hidden()
+    expect(menu).to_be_focused()
