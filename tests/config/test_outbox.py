@@ -120,6 +120,15 @@ def test_members_are_told_that_there_is_no_such_page(client: Client) -> None:
     assert [client.get(path).status_code for path in paths()] == [404] * 3
 
 
+def test_who_waits_for_a_mail_is_led_to_the_outbox_unless_they_may_not_see_it(client: Client) -> None:
+    hint = "/accounts/confirm-email/"
+    assert 'href="/outbox/"' in client.get(hint).content.decode()
+    client.force_login(MemberFactory())
+    page = client.get(hint)
+    assert "has no mail server" in text(page)
+    assert 'href="/outbox/"' not in page.content.decode()
+
+
 def test_strangers_are_asked_to_sign_in(client: Client) -> None:
     for path in paths():
         response = client.get(path)
