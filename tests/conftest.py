@@ -2,6 +2,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+import time_machine
 from aiosmtpd.controller import Controller
 from django.utils import timezone
 from playwright.sync_api import Browser, sync_playwright
@@ -22,6 +23,13 @@ from tests.whatsapp import Graph
 def django_db_modify_db_settings(django_db_modify_db_settings: None) -> None:
     """Start the embedded server: the test database is made over a connection that does not start it by itself."""
     database.ensure_running()
+
+
+@pytest.fixture
+def stopped_clock(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The clock stands still at the NOW of the test's module."""
+    with time_machine.travel(request.module.NOW, tick=False):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,10 @@
 """Django admin as a whole: its first page, its accounts, and who may do what. Bob is staff, Alice a member."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import time_machine
 from allauth.account.models import EmailAddress
 from django.contrib.admin import site
 from django.contrib.auth.models import Group, User
@@ -35,10 +34,8 @@ MODELS = sorted(site._registry, key=lambda model: model._meta.label)
 
 
 @pytest.fixture(autouse=True)
-def moment() -> Iterator[None]:
-    with time_machine.travel(NOW, tick=False):
-        PeriodicTask.objects.update(date_changed=NOW)
-        yield
+def moment(stopped_clock: None) -> None:
+    PeriodicTask.objects.update(date_changed=NOW)
 
 
 @pytest.fixture

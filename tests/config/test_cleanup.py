@@ -1,6 +1,6 @@
 """What goes, to the second, and what stays; who is away, and who is back."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -22,18 +22,12 @@ from contests.models import Contest, ContestChange, Platform, PlatformSync
 from notifications.models import Channel, Notification, Preference, Verification
 from notifications.planning import plan
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory, make_members
+from tests.times import SECOND
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stopped_clock")]
 
 NOW = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
-SECOND = timedelta(seconds=1)
 KINDS = ("contests", "syncs", "notifications", "channels", "members_marked_inactive", "sessions", "tokens")
-
-
-@pytest.fixture(autouse=True)
-def _two_in_the_morning() -> Iterator[None]:
-    with time_machine.travel(NOW, tick=False):
-        yield
 
 
 @pytest.fixture

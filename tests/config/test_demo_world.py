@@ -12,8 +12,8 @@ from config.demo.server import WorldServer
 from config.demo.world import MAY_BE_CANCELLED, PLATFORMS, Fault, Request, World, WorldContest
 from contests.platforms import PLATFORMS as ADAPTERS
 from contests.platforms.base import ListedContest, Listing, PlatformError
+from tests.times import DAY, HOUR, MINUTE
 
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 NOW = datetime(2026, 11, 22, 9, 41, 12, 345678, tzinfo=UTC)
 
 moments = st.datetimes(datetime(2005, 1, 1), datetime(2095, 1, 1), timezones=st.just(UTC))

@@ -1,13 +1,11 @@
 """The weekly report: who gets it, what it says, and what becomes of it when a part cannot be computed."""
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from typing import Any
 
 import pytest
-import time_machine
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django_celery_beat.models import PeriodicTask
@@ -22,17 +20,11 @@ from notifications.models import Channel, Provider
 from scheduler.models import Pause, Run, Schedule
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory, StaffFactory, make_members
 from tests.smtp import Inbox
+from tests.times import DAY, HOUR, SECOND
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stopped_clock")]
 
 NOW = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
-SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
-
-
-@pytest.fixture(autouse=True)
-def _monday_morning() -> Iterator[None]:
-    with time_machine.travel(NOW, tick=False):
-        yield
 
 
 def a_run(status: str, ago: timedelta = DAY, *, took: timedelta = SECOND, **fields: Any) -> Run:

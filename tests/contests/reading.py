@@ -1,6 +1,6 @@
 """The pages of contests as a visitor reads them, at noon of 22 November 2026 in UTC, a Sunday."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from bs4 import BeautifulSoup
@@ -8,8 +8,7 @@ from django.test import Client
 
 from contests.models import Contest, ContestChange
 from tests.factories import ContestFactory
-
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+from tests.times import HOUR, NOW
 
 
 class Page:
@@ -42,7 +41,7 @@ def starting(after: timedelta, **fields: Any) -> Contest:
     return ContestFactory(starts_at=NOW + after, **fields)
 
 
-def moved(contest: Contest, before: datetime, ago: timedelta = timedelta(hours=1), field: str = "starts_at") -> None:
+def moved(contest: Contest, before: datetime, ago: timedelta = HOUR, field: str = "starts_at") -> None:
     ContestChange.objects.create(
         contest=contest,
         field=field,

@@ -1,12 +1,10 @@
 """Platforms, contests and syncs in Django admin, at a moment of our choosing: noon of 22 November 2026 in UTC."""
 
 import json
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
-import time_machine
 from django.test import Client
 from django.urls import reverse
 
@@ -17,20 +15,13 @@ from contests.sync import sync
 from scheduler.models import Run
 from tests.admin import Page, act, staff_with
 from tests.factories import ContestFactory, StaffFactory
+from tests.times import HOUR, NOW
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stopped_clock")]
 
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-HOUR = timedelta(hours=1)
 PLATFORMS = "/admin/contests/platform/"
 CONTESTS = "/admin/contests/contest/"
 SYNCS = "/admin/contests/platformsync/"
-
-
-@pytest.fixture(autouse=True)
-def noon() -> Iterator[None]:
-    with time_machine.travel(NOW, tick=False):
-        yield
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The page of one contest and its file for calendars, at noon of 22 November 2026 in UTC, a Sunday."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
@@ -15,18 +14,11 @@ from icalendar import Calendar
 from contests.history import in_words
 from contests.models import Contest, ContestChange
 from contests.sync import WRITTEN
-from tests.contests.reading import NOW, Page, starting
+from tests.contests.reading import Page, starting
 from tests.factories import MemberFactory
+from tests.times import HOUR, NOW
 
-pytestmark = pytest.mark.django_db
-
-HOUR = timedelta(hours=1)
-
-
-@pytest.fixture(autouse=True)
-def noon() -> Iterator[None]:
-    with time_machine.travel(NOW, tick=False):
-        yield
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stopped_clock")]
 
 
 def changed(contest: Contest, field: str, old: object, new: object, ago: timedelta = HOUR) -> None:

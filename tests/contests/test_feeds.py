@@ -1,6 +1,5 @@
 """Feeds for readers and calendars, at noon of 22 November 2026 in UTC, a Sunday."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -16,17 +15,10 @@ from config.demo.world import World
 from contests.models import Contest, ContestChange
 from contests.sync import sync
 from contests.views.feeds import MOST_NEWS
-from tests.contests.reading import NOW, Page, starting
+from tests.contests.reading import Page, starting
+from tests.times import DAY, HOUR, NOW
 
-pytestmark = pytest.mark.django_db
-
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-
-
-@pytest.fixture(autouse=True)
-def noon() -> Iterator[None]:
-    with time_machine.travel(NOW, tick=False):
-        yield
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stopped_clock")]
 
 
 def news(client: Client, path: str = "/feeds/all.atom") -> Any:

@@ -1,28 +1,21 @@
 """The month of contests, at noon of 22 November 2026 in UTC, a Sunday."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import time_machine
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from contests.models import Contest, Platform
 from contests.views.month import MOST_CONTESTS
-from tests.contests.reading import NOW, Page
+from tests.contests.reading import Page
 from tests.factories import ContestFactory
+from tests.times import NOW
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stopped_clock")]
 
 NOVEMBER = "/contests/month/2026-11/"
-
-
-@pytest.fixture(autouse=True)
-def noon() -> Iterator[None]:
-    with time_machine.travel(NOW, tick=False):
-        yield
 
 
 def at(month: int, day: int, hour: int = 12, minute: int = 0, **fields: object) -> Contest:

@@ -1,11 +1,9 @@
 """The page of contests, at a moment of our choosing: noon of 22 November 2026 in UTC, a Sunday."""
 
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-import time_machine
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -13,17 +11,16 @@ from django.test.utils import CaptureQueriesContext
 from contests.lengths import countdown, duration
 from contests.models import Contest, Platform
 from contests.views.listing import MOST_ROWS
-from tests.contests.reading import NOW, Page, moved, starting
+from tests.contests.reading import Page, moved, starting
 from tests.factories import MemberFactory, StaffFactory
+from tests.times import NOW
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def noon() -> Iterator[None]:
-    with time_machine.travel(NOW, tick=False):
-        Platform.objects.update(last_success_at=NOW - timedelta(hours=1))
-        yield
+def all_were_read(stopped_clock: None) -> None:
+    Platform.objects.update(last_success_at=NOW - timedelta(hours=1))
 
 
 def test_upcoming_contests_are_grouped_by_day_in_the_order_of_their_start(client: Client) -> None:

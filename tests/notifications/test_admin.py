@@ -1,6 +1,6 @@
 """Preferences, channels and notifications in Django admin: Bob is staff, Alice is a member."""
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import time, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,10 +18,10 @@ from notifications.models import Channel, Notification, NotificationKind, Prefer
 from scheduler.models import Run
 from tests.admin import Page, staff_with
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory, StaffFactory
+from tests.times import NOW
 
 pytestmark = pytest.mark.django_db
 
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 PREFERENCES = "/admin/notifications/preference/"
 CHANNELS = "/admin/notifications/channel/"
 NOTIFICATIONS = "/admin/notifications/notification/"

@@ -1,7 +1,6 @@
 """The member's own calendar, at noon of 22 November 2026 in UTC. Alice and Charlie are members."""
 
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from time import process_time
 from typing import Any
 
@@ -18,17 +17,9 @@ from pytest_django import Settings
 from contests.models import Contest
 from notifications.models import CalendarFeed, ContestChoice, Preference
 from tests.factories import ContestFactory, MemberFactory
+from tests.times import DAY, HOUR, NOW
 
-pytestmark = pytest.mark.django_db
-
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-
-
-@pytest.fixture(autouse=True)
-def noon() -> Iterator[None]:
-    with time_machine.travel(NOW, tick=False):
-        yield
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stopped_clock")]
 
 
 @pytest.fixture

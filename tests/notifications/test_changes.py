@@ -12,10 +12,9 @@ from notifications.models import Channel, ContestChoice, Notification, Preferenc
 from notifications.planning import plan
 from tests.factories import ContestFactory, MemberFactory
 from tests.smtp import Inbox
+from tests.times import DAY, HOUR
 
 pytestmark = pytest.mark.django_db
-
-DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
 @pytest.fixture

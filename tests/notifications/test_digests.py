@@ -11,11 +11,11 @@ from notifications.models import Channel, Notification, Preference, Status
 from notifications.planning import plan
 from tests.factories import ContestFactory, MemberFactory
 from tests.smtp import Inbox
+from tests.times import DAY, HOUR
 
 pytestmark = pytest.mark.django_db
 
 MONDAY = datetime(2027, 6, 7, tzinfo=UTC)
-DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
 def digests() -> list[datetime]:

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -22,11 +21,10 @@ from notifications.planning import plan
 from scheduler.models import Run
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory, UserFactory
 from tests.smtp import Inbox
+from tests.times import DAY, HOUR, NOW
 
 pytestmark = pytest.mark.django_db
 
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 DISPATCH = "dispatch_notifications"
 
 

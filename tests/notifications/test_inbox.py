@@ -1,7 +1,6 @@
 """What members were told, at noon of 22 November 2026 in UTC. Alice is a member, Charlie is another one."""
 
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -18,18 +17,10 @@ from notifications.inbox import MOST_LOOKED_AT, count_unread
 from notifications.models import Channel, Notification
 from notifications.views.inbox import ON_A_PAGE
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory
+from tests.times import DAY, HOUR, MINUTE, NOW
 from tests.whatsapp import Graph, sign
 
-pytestmark = pytest.mark.django_db
-
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-
-
-@pytest.fixture(autouse=True)
-def noon() -> Iterator[None]:
-    with time_machine.travel(NOW, tick=False):
-        yield
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stopped_clock")]
 
 
 @pytest.fixture

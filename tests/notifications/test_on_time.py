@@ -7,7 +7,7 @@ later than promised, none comes after the start or in quiet hours, and none twic
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
@@ -24,10 +24,10 @@ from notifications.channels.base import Channel, Message
 from notifications.dispatch import dispatch
 from notifications.models import ContestChoice, Notification, Preference, Status
 from tests.factories import ContestFactory, MemberFactory
+from tests.times import DAY, HOUR, MINUTE
 
 pytestmark = pytest.mark.django_db
 
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 ZONES = ("UTC", "America/New_York", "Europe/Lisbon", "Australia/Lord_Howe", "Asia/Kolkata")
 BEGINNINGS = (date(2027, 3, 10), date(2027, 3, 24), date(2027, 10, 1), date(2027, 10, 28), date(2027, 6, 1))
 """Before clocks change in New York, Lisbon and Lord Howe, forward and back; and in a fortnight in which none does."""

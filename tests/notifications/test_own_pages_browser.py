@@ -16,11 +16,11 @@ from notifications.models import CalendarFeed, Channel, ContestChoice, Notificat
 from tests.chromium import drives_chromium, sideways, sign_in
 from tests.contests.test_accessibility import complaints
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory
+from tests.times import DAY, HOUR
 
 pytestmark = drives_chromium
 
 WIDE, PHONE = 1280, 390
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 Open = Callable[..., Page]
 

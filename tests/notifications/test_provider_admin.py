@@ -1,11 +1,8 @@
 """What the kinds of channels send through, as staff see it: Bob is staff."""
 
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import time_machine
 from django.contrib.admin.models import LogEntry
 from django.db import connection
 from django.test import Client
@@ -22,19 +19,12 @@ from scheduler.models import Run
 from tests.admin import Page, act, staff_with
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory, StaffFactory
 from tests.smtp import Inbox
+from tests.times import HOUR, MINUTE, NOW
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stopped_clock")]
 
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 PROVIDERS = "/admin/notifications/provider/"
 MAIL = f"{PROVIDERS}email/change/"
-
-
-@pytest.fixture(autouse=True)
-def noon() -> Iterator[None]:
-    with time_machine.travel(NOW, tick=False):
-        yield
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
 """My reminders, at noon of 22 November 2026 in UTC, a Sunday. Alice is a member, Charlie is another one."""
 
-from collections.abc import Iterator
-from datetime import UTC, datetime, time, timedelta
+from datetime import time, timedelta
 from typing import Any
 
 import pytest
-import time_machine
 from bs4 import BeautifulSoup
 from django.contrib.auth.models import User
 from django.db import connection
@@ -16,17 +14,9 @@ from notifications.models import Channel, ContestChoice, Notification, Preferenc
 from notifications.planning import plan
 from notifications.views.reminders import COMING_AT_FIRST, ON_A_PAGE
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory
+from tests.times import DAY, HOUR, MINUTE, NOW
 
-pytestmark = pytest.mark.django_db
-
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-
-
-@pytest.fixture(autouse=True)
-def noon() -> Iterator[None]:
-    with time_machine.travel(NOW, tick=False):
-        yield
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stopped_clock")]
 
 
 @pytest.fixture

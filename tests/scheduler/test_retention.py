@@ -1,11 +1,9 @@
 """What the clean-up leaves of the history: the newest of each job always, older ones for a while, to the second."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-import time_machine
 from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -16,16 +14,10 @@ from config.cleanup import clean_up
 from config.database import batches
 from scheduler.models import Event, Run, RunEvent, Schedule, Status, Trigger
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stopped_clock")]
 
 NOW = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
 SECOND, DAY, MONTH = timedelta(seconds=1), timedelta(hours=24), timedelta(days=30)
-
-
-@pytest.fixture(autouse=True)
-def _two_in_the_morning() -> Iterator[None]:
-    with time_machine.travel(NOW, tick=False):
-        yield
 
 
 @pytest.fixture(autouse=True)

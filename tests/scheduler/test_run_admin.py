@@ -1,6 +1,6 @@
 """Runs, pauses and events in Django admin. Bob is staff, Alice a member; Charlie is staff and may only look."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -23,18 +23,12 @@ from scheduler.schedules import crontab
 from tests.admin import Page, act, published, staff_with
 from tests.factories import MemberFactory, StaffFactory
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stopped_clock")]
 
 NOW = datetime(2026, 11, 22, 12, 0, 30, tzinfo=UTC)
 RUNS, PAUSES, EVENTS = "/admin/scheduler/run/", "/admin/scheduler/pause/", "/admin/scheduler/runevent/"
 TASK = "contests.tasks.sync_contests"
 EVIL = "<script>alert(1)</script>"
-
-
-@pytest.fixture(autouse=True)
-def moment() -> Iterator[None]:
-    with time_machine.travel(NOW, tick=False):
-        yield
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -27,10 +27,10 @@ from notifications.channels.whatsapp.errors import GraphError
 from notifications.channels.whatsapp.numbers import BadNumber
 from notifications.channels.whatsapp.webhook import Refused, Report
 from tests.smtp import free_port
+from tests.times import NOW
 from tests.whatsapp import PHONE_NUMBER_ID, VERIFY_TOKEN, Graph, Refusal, sign, texts
 
 ALICE, BOB = "+16505551234", "+4915123456789"
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 def message(**more: Any) -> Message:
