@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
-from bs4 import BeautifulSoup, Tag
+from bs4 import Tag
 from django.contrib.auth.models import User
 from django.core import mail
 from django.core.cache import cache
@@ -17,6 +17,7 @@ from django.views.csrf import csrf_failure
 
 from notifications.models import Channel
 from tests.factories import MemberFactory, StaffFactory
+from tests.pages import soup, text
 
 pytestmark = pytest.mark.django_db
 
@@ -33,16 +34,6 @@ def alice(client: Client) -> User:
     member: User = MemberFactory(username="alice")
     client.force_login(member)
     return member
-
-
-def soup(response: Any) -> BeautifulSoup:
-    return BeautifulSoup(response.content, "lxml")
-
-
-def text(response: Any, selector: str = "main") -> str:
-    element = soup(response).select_one(selector)
-    assert element is not None, f"there is no {selector}"
-    return " ".join(element.get_text().split())
 
 
 def is_ours(response: Any) -> bool:

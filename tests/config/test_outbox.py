@@ -2,16 +2,15 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
-from bs4 import BeautifulSoup
 from django.core.mail import EmailMultiAlternatives
 from django.test import Client
 from pytest_django import Settings
 
 from config import outbox
 from tests.factories import MemberFactory, StaffFactory
+from tests.pages import read, soup, text
 
 pytestmark = pytest.mark.django_db
 
@@ -40,10 +39,6 @@ def send(subject: str = "Round 1 starts", html: str = "<html><head></head><p>Hi<
     return name
 
 
-def text(response: Any) -> str:
-    return " ".join(BeautifulSoup(response.content, "lxml").get_text().split())
-
-
 def test_a_mail_is_kept_as_a_file_that_a_mail_program_opens(directory: Path) -> None:
     name = send("Grüße: 第七回")
     content = (directory / f"{name}.eml").read_bytes()
@@ -61,7 +56,7 @@ def test_staff_see_the_newest_mails_first(bob: Client, directory: Path) -> None:
         for hour in range(4):
             old = content.replace(b"The newest", f"Mail {day} {hour}".encode())
             (directory / f"202001{day:02}-{hour:02}0000-00000000.eml").write_bytes(old)
-    links = BeautifulSoup(bob.get("/outbox/").content, "lxml").select(".mails a")
+    links = read(bob, "/outbox/").select(".mails a")
     subjects = [link.get_text() for link in links]
     assert subjects[:3] == ["The newest", "Mail 28 3", "Mail 28 2"]
     assert len(subjects) == 100
@@ -83,12 +78,11 @@ def test_an_outbox_that_nothing_was_ever_put_into_is_empty(bob: Client) -> None:
 def test_a_mail_is_shown_with_its_headers_and_its_text_with_links(bob: Client) -> None:
     page = bob.get(f"/outbox/{send(body='<b>Go</b> to https://example.org/x')}/")
     assert "alice@example.org" in text(page)
-    soup = BeautifulSoup(page.content, "lxml")
-    pre = soup.select_one("pre")
+    pre = soup(page).select_one("pre")
     assert pre is not None
     assert pre.get_text().strip() == "<b>Go</b> to https://example.org/x"
     assert pre.select_one("a")["href"] == "https://example.org/x"  # type: ignore[index]
-    frame = soup.select_one("iframe")
+    frame = soup(page).select_one("iframe")
     assert frame is not None
     assert "allow-scripts" not in frame["sandbox"]
     assert "allow-same-origin" not in frame["sandbox"]

@@ -8,6 +8,7 @@ from django.test import Client
 
 from contests.models import Contest, ContestChange
 from tests.factories import ContestFactory
+from tests.pages import words
 from tests.times import HOUR, NOW
 
 
@@ -19,10 +20,10 @@ class Page:
         assert response.status_code == status
         self.html = response.content.decode()
         self.soup = BeautifulSoup(self.html, "lxml")
-        self.text = " ".join(self.soup.get_text().split())
+        self.text = words(self.soup)
 
     def texts(self, selector: str) -> list[str]:
-        return [" ".join(element.get_text().split()) for element in self.soup.select(selector)]
+        return [words(element) for element in self.soup.select(selector)]
 
     @property
     def names(self) -> list[str]:

@@ -11,6 +11,7 @@ from contests.models import Contest, Platform
 from contests.views.month import MOST_CONTESTS
 from tests.contests.reading import Page
 from tests.factories import ContestFactory
+from tests.pages import words
 from tests.times import NOW
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stopped_clock")]
@@ -25,7 +26,7 @@ def at(month: int, day: int, hour: int = 12, minute: int = 0, **fields: object) 
 def days(page: Page) -> dict[str, list[str]]:
     """What stands in each cell that is not empty, by its date."""
     cells = {str(cell.select_one("time")["datetime"]): cell for cell in page.soup.select(".day")}  # type: ignore[index]
-    told = {day: [" ".join(item.get_text().split()) for item in cell.select("li")] for day, cell in cells.items()}
+    told = {day: [words(item) for item in cell.select("li")] for day, cell in cells.items()}
     return {day: items for day, items in told.items() if items}
 
 

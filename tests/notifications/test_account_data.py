@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
-from bs4 import BeautifulSoup
 from django.apps import apps
 from django.contrib.auth.models import User
 from django.core import mail
@@ -25,6 +24,7 @@ from notifications import export
 from notifications.deletion import LastSuperuser, delete_account
 from notifications.models import CalendarFeed, Channel, ContestChoice, Notification, Preference, Verification
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory, StaffFactory
+from tests.pages import soup, text
 from tests.smtp import Inbox
 
 pytestmark = pytest.mark.django_db
@@ -42,12 +42,6 @@ def alice(client: Client) -> User:
     member: User = MemberFactory(username="alice")
     client.force_login(member)
     return member
-
-
-def text(response: Any, selector: str = "main") -> str:
-    element = BeautifulSoup(response.content, "lxml").select_one(selector)
-    assert element is not None, f"there is no {selector}"
-    return " ".join(element.get_text().split())
 
 
 def fill(member: User) -> None:
@@ -229,7 +223,7 @@ def test_other_browsers_are_signed_out_too(client: Client, alice: User) -> None:
 def test_without_the_password_nothing_goes(client: Client, alice: User, password: str) -> None:
     response = client.post("/account/delete/", {"password": password, "confirmation": "alice@example.org"})
     assert response.status_code == 200
-    assert BeautifulSoup(response.content, "lxml").select(".field.wrong")
+    assert soup(response).select(".field.wrong")
     assert User.objects.get() == alice
     assert mail.outbox == []
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import time_machine
-from bs4 import BeautifulSoup
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
@@ -17,6 +16,7 @@ from pytest_django import Settings
 from contests.models import Contest
 from notifications.models import CalendarFeed, ContestChoice, Preference
 from tests.factories import ContestFactory, MemberFactory
+from tests.pages import soup, text
 from tests.times import DAY, HOUR, NOW
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stopped_clock")]
@@ -27,16 +27,6 @@ def alice(client: Client) -> User:
     member: User = MemberFactory(username="alice")
     client.force_login(member)
     return member
-
-
-def soup(response: Any) -> BeautifulSoup:
-    return BeautifulSoup(response.content, "lxml")
-
-
-def text(response: Any) -> str:
-    main = soup(response).select_one("main")
-    assert main
-    return " ".join(main.get_text().split())
 
 
 def path(member: User) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
-from bs4 import BeautifulSoup, Tag
+from bs4 import BeautifulSoup
 from django.contrib.auth.models import User
 from django.core import mail
 from django.core.cache import cache
@@ -20,6 +20,7 @@ from notifications.models import Channel, Notification, NotificationKind, Status
 from notifications.trial import MOST_TESTS, NotTested, ask_for_test
 from scheduler.models import Run
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory
+from tests.pages import read, soup, words
 from tests.smtp import Inbox
 
 pytestmark = pytest.mark.django_db
@@ -54,14 +55,7 @@ def a_channel(member: User, address: str, **details: Any) -> Channel:
 
 
 def page(client: Client) -> BeautifulSoup:
-    response = client.get("/channels/")
-    assert response.status_code == 200
-    return BeautifulSoup(response.content, "lxml")
-
-
-def words(element: Tag | None) -> str:
-    assert element is not None
-    return " ".join(element.get_text().split())
+    return read(client, "/channels/")
 
 
 def card(client: Client, channel: Channel) -> str:
@@ -72,7 +66,7 @@ def press(client: Client, channel: Channel, action: str, **fields: str) -> str:
     """What the page then says above all else."""
     response = client.post(f"/channels/{channel.pk}/{action}/", fields, follow=True)
     assert response.status_code == 200
-    found = BeautifulSoup(response.content, "lxml").select_one(".messages")
+    found = soup(response).select_one(".messages")
     return words(found) if found else ""
 
 
@@ -299,7 +293,7 @@ def test_an_address_waits_until_it_is_confirmed(client: Client, alice: User) -> 
 def test_what_is_no_new_address_is_refused_beside_the_field(client: Client, alice: User, typed: str) -> None:
     response = client.post("/channels/", {"action_add": "", "email": typed})
     if typed:
-        found = BeautifulSoup(response.content, "lxml").select_one("details[open] .wrong .errorlist")
+        found = soup(response).select_one("details[open] .wrong .errorlist")
         assert words(found)
     assert EmailAddress.objects.filter(user=alice).count() == 1
 

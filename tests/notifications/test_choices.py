@@ -16,6 +16,7 @@ from notifications.models import ContestChoice, Notification, Preference
 from notifications.planning import plan
 from scheduler.models import Run
 from tests.factories import ContestFactory, MemberFactory
+from tests.pages import read, words
 
 pytestmark = pytest.mark.django_db
 
@@ -27,12 +28,6 @@ def alice(client: Client) -> User:
     return member
 
 
-def page(client: Client, path: str) -> BeautifulSoup:
-    response = client.get(path)
-    assert response.status_code == 200
-    return BeautifulSoup(response.content, "lxml")
-
-
 def button(soup: BeautifulSoup, contest: Contest, wish: str) -> Tag:
     found = soup.select_one(f"#choice-{contest.pk} [data-wish={wish}]")
     assert found is not None
@@ -41,7 +36,7 @@ def button(soup: BeautifulSoup, contest: Contest, wish: str) -> Tag:
 
 def press(client: Client, path: str, contest: Contest, wish: str) -> Any:
     """As a browser without scripts does: the button's own value, to its own address, with the form it belongs to."""
-    soup = page(client, path)
+    soup = read(client, path)
     pressed = button(soup, contest, wish)
     form = soup.find("form", id=pressed["form"])
     assert isinstance(form, Tag)
@@ -58,11 +53,11 @@ def wish_of(member: User, contest: Contest) -> str | None:
 def test_the_same_button_takes_it_back(client: Client, alice: User, wish: str) -> None:
     contest = ContestFactory()
     for path in ("/", contest.get_absolute_url()):
-        assert button(page(client, path), contest, wish)["aria-pressed"] == "false"
+        assert button(read(client, path), contest, wish)["aria-pressed"] == "false"
         response = press(client, path, contest, wish)
         assert (response.status_code, response.headers["Location"]) == (302, f"{path}#choice-{contest.pk}")
         assert wish_of(alice, contest) == wish
-        assert button(page(client, path), contest, wish)["aria-pressed"] == "true"
+        assert button(read(client, path), contest, wish)["aria-pressed"] == "true"
         press(client, path, contest, wish)
         assert wish_of(alice, contest) is None
 
@@ -72,7 +67,7 @@ def test_who_mutes_follows_no_longer(client: Client, alice: User) -> None:
     press(client, "/", contest, "follow")
     press(client, "/", contest, "mute")
     assert wish_of(alice, contest) == "mute"
-    assert button(page(client, "/"), contest, "follow")["aria-pressed"] == "false"
+    assert button(read(client, "/"), contest, "follow")["aria-pressed"] == "false"
 
 
 def test_the_button_leads_back_to_where_it_was_pressed(client: Client, alice: User) -> None:
@@ -110,9 +105,7 @@ def test_a_followed_contest_is_told_whatever_else_is_chosen_and_a_muted_one_not(
 
 def test_the_page_of_a_contest_says_what_will_be_told_of_it(client: Client, alice: User) -> None:
     def said() -> str:
-        found = page(client, contest.get_absolute_url()).select_one("#what-comes")
-        assert found is not None
-        return " ".join(found.get_text().split())
+        return words(read(client, contest.get_absolute_url()).select_one("#what-comes"))
 
     midday = timezone.now().replace(hour=12, minute=0, second=0, microsecond=0)
     contest = ContestFactory(starts_at=midday + timedelta(days=3))
@@ -154,7 +147,7 @@ def test_there_is_nothing_to_choose_of_what_has_begun_or_is_cancelled(
 ) -> None:
     contest = ContestFactory(**when)
     for path in ("/", contest.get_absolute_url()):
-        assert not page(client, path).select(".choice")
+        assert not read(client, path).select(".choice")
 
 
 def test_a_contest_that_began_meanwhile_can_be_left_but_not_chosen(client: Client, alice: User) -> None:
@@ -177,7 +170,7 @@ def test_there_are_no_other_wishes(client: Client, alice: User, wish: str) -> No
 def test_nobody_chooses_for_anybody_else(client: Client, alice: User) -> None:
     contest, bob = ContestFactory(), MemberFactory()
     ContestChoice.objects.create(user=bob, contest=contest, wish="follow")
-    assert button(page(client, "/"), contest, "follow")["aria-pressed"] == "false"
+    assert button(read(client, "/"), contest, "follow")["aria-pressed"] == "false"
     client.post(f"/choices/{contest.pk}/", {"wish": ""})
     client.post(f"/choices/{contest.pk}/", {"wish": "mute", "user": str(bob.pk)})
     assert wish_of(bob, contest) == "follow"
@@ -195,13 +188,13 @@ def test_nobody_chooses_for_anybody_else(client: Client, alice: User) -> None:
 def test_strangers_see_no_buttons(client: Client) -> None:
     contest = ContestFactory()
     for path in ("/", contest.get_absolute_url()):
-        assert not page(client, path).select(".choice, #choices")
+        assert not read(client, path).select(".choice, #choices")
 
 
 def test_the_wishes_for_all_that_is_shown_are_one_query(client: Client, alice: User) -> None:
     def asked() -> int:
         with CaptureQueriesContext(connection) as captured:
-            page(client, "/")
+            read(client, "/")
         return len([query for query in captured if "notifications_contestchoice" in query["sql"]])
 
     for wish in ("follow", "mute", None, None):

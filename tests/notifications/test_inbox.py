@@ -17,6 +17,7 @@ from notifications.inbox import MOST_LOOKED_AT, count_unread
 from notifications.models import Channel, Notification
 from notifications.views.inbox import ON_A_PAGE
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory
+from tests.pages import read, words
 from tests.times import DAY, HOUR, MINUTE, NOW
 from tests.whatsapp import Graph, sign
 
@@ -50,14 +51,7 @@ def told(channel: Channel, ago: timedelta = MINUTE, **fields: Any) -> Notificati
 
 
 def page(client: Client, query: str = "") -> BeautifulSoup:
-    response = client.get(f"/inbox/{query}")
-    assert response.status_code == 200
-    return BeautifulSoup(response.content, "lxml")
-
-
-def words(element: Any) -> str:
-    assert element is not None
-    return " ".join(element.get_text().split())
+    return read(client, f"/inbox/{query}")
 
 
 def titles(client: Client, query: str = "") -> list[str]:
@@ -65,7 +59,7 @@ def titles(client: Client, query: str = "") -> list[str]:
 
 
 def badge(client: Client) -> str:
-    return words(BeautifulSoup(client.get("/preferences/").content, "lxml").select_one('a[href="/inbox/"]'))
+    return words(read(client, "/preferences/").select_one('a[href="/inbox/"]'))
 
 
 # --- What is there -------------------------------------------------------------------------------------------------

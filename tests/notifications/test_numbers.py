@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import time_machine
-from bs4 import BeautifulSoup
 from django.contrib.auth.models import User
 from django.db import connection, connections
 from django.test import Client
@@ -24,6 +23,7 @@ from notifications.models import Channel, Verification
 from notifications.verification import NotVerified, TooMany, send_code, verify
 from notifications.views.numbers import region_of
 from tests.factories import ContestFactory, MemberFactory
+from tests.pages import soup, text, words
 from tests.smtp import free_port
 from tests.whatsapp import Graph, Refusal, sign, texts
 
@@ -62,8 +62,8 @@ def another(code: str) -> str:
 
 
 def complaint(response: Any) -> str:
-    found = BeautifulSoup(response.content, "lxml").select_one(".errorlist")
-    return " ".join(found.get_text().split()) if found else ""
+    found = soup(response).select_one(".errorlist")
+    return words(found) if found else ""
 
 
 def test_a_member_adds_a_number_with_the_code_that_was_sent_there(client: Client, graph: Graph, alice: User) -> None:
@@ -146,9 +146,7 @@ def test_a_number_that_whatsapp_does_not_reach_is_said_when_its_callback_comes(
         "/webhooks/whatsapp/", body, content_type="application/json", headers={"X-Hub-Signature-256": sign(body)}
     )
     assert answer.status_code == 200
-    shown = BeautifulSoup(client.get(page).content, "lxml").select_one("[role=alert]")
-    assert shown
-    assert "Not a WhatsApp number." in shown.get_text()
+    assert "Not a WhatsApp number." in text(client.get(page), "[role=alert]")
 
 
 def test_a_code_that_may_have_left_can_be_entered(

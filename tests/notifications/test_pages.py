@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import time_machine
 from allauth.account.models import EmailAddress
-from bs4 import BeautifulSoup
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import connection
@@ -21,6 +20,7 @@ from notifications.messages import unsubscribe_url
 from notifications.models import Channel, ContestChoice, Notification, Preference
 from notifications.planning import plan
 from tests.factories import ContestFactory, MemberFactory
+from tests.pages import soup, text
 
 pytestmark = pytest.mark.django_db
 
@@ -51,12 +51,6 @@ def alice(client: Client) -> User:
     return member
 
 
-def text(response: Any, selector: str = "main") -> str:
-    element = BeautifulSoup(response.content, "lxml").select_one(selector)
-    assert element is not None, f"there is no {selector}"
-    return " ".join(element.get_text().split())
-
-
 def save(client: Client, **wishes: Any) -> HttpResponse:
     return client.post("/preferences/", {**WISHES, **wishes})  # type: ignore[return-value]  # the test client's own class
 
@@ -67,7 +61,7 @@ def preference(member: User) -> Preference:
 
 def as_shown(response: Any) -> dict[str, list[str]]:
     """What a browser would send if nothing were touched."""
-    form = BeautifulSoup(response.content, "lxml").select_one("form.wishes")
+    form = soup(response).select_one("form.wishes")
     assert form is not None
     sent: dict[str, list[str]] = {}
     for field in form.select("input[name], select[name]"):
@@ -229,8 +223,7 @@ def test_what_cannot_be_is_refused_beside_its_field_and_nothing_is_lost(
     response = save(client, **sent)
     assert response.status_code == 200
     assert "Nothing is saved yet" in text(response, "[role=alert]")
-    soup = BeautifulSoup(response.content, "lxml")
-    (told,) = soup.select(".errorlist")
+    (told,) = soup(response).select(".errorlist")
     assert complaint in told.get_text()
     beside = told.find_parent(class_="wrong")
     assert beside is not None
@@ -578,7 +571,7 @@ def channel() -> Channel:
 def test_opening_the_link_only_asks(client: Client, channel: Channel) -> None:
     response = client.get(link(channel))
     assert response.status_code == 200
-    form = BeautifulSoup(response.content, "lxml").select_one("main form")
+    form = soup(response).select_one("main form")
     assert form is not None
     assert form["method"] == "post"
     assert wanted_for(channel) == ["changes", "digest", "reminders"]

@@ -14,6 +14,7 @@ from notifications.models import Channel, ContestChoice, Notification, Preferenc
 from notifications.planning import plan
 from notifications.views.reminders import COMING_AT_FIRST, ON_A_PAGE
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory
+from tests.pages import read, words
 from tests.times import DAY, HOUR, MINUTE, NOW
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stopped_clock")]
@@ -32,14 +33,7 @@ def mail(alice: User) -> Channel:
 
 
 def page(client: Client, query: str = "") -> BeautifulSoup:
-    response = client.get(f"/reminders/{query}")
-    assert response.status_code == 200
-    return BeautifulSoup(response.content, "lxml")
-
-
-def words(element: Any) -> str:
-    assert element is not None
-    return " ".join(element.get_text().split())
+    return read(client, f"/reminders/{query}")
 
 
 def coming(client: Client, query: str = "") -> list[str]:
