@@ -4,6 +4,9 @@ from collections.abc import Iterator
 import pytest
 import time_machine
 from aiosmtpd.controller import Controller
+from django.contrib.auth.models import User
+from django.core.cache import cache
+from django.test import Client
 from django.utils import timezone
 from playwright.sync_api import Browser, sync_playwright
 from pytest_django import Settings
@@ -14,6 +17,7 @@ from config.demo.server import WorldServer
 from config.demo.world import World
 from contests.platforms import PLATFORMS
 from tests.chromium import CHROMIUM, FLAGS
+from tests.factories import MemberFactory, StaffFactory
 from tests.installation import Installation
 from tests.smtp import Inbox, free_port
 from tests.whatsapp import Graph
@@ -39,6 +43,29 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def no_limits_reached() -> Iterator[None]:
+    """Nobody has yet asked for too much from here."""
+    cache.clear()
+    yield
+    cache.clear()
+
+
+@pytest.fixture
+def alice(client: Client) -> User:
+    """A member with a mail channel, whom the client is signed in as."""
+    member = MemberFactory(username="alice")
+    client.force_login(member)
+    return member
+
+
+@pytest.fixture
+def bob(client: Client) -> Client:
+    """The client, signed in as a member of staff who has no channel."""
+    client.force_login(StaffFactory(username="bob", verified=False))
+    return client
 
 
 @pytest.fixture

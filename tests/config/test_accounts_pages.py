@@ -1,7 +1,6 @@
 """Accounts, page by page and mail by mail, as allauth does them in the project's own look."""
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,7 +8,6 @@ from allauth.account.models import EmailAddress
 from bs4 import Tag
 from django.contrib.auth.models import User
 from django.core import mail
-from django.core.cache import cache
 from django.test import Client, RequestFactory
 from django.urls import reverse
 from django.views import defaults
@@ -19,21 +17,7 @@ from notifications.models import Channel
 from tests.factories import MemberFactory, StaffFactory
 from tests.pages import soup, text
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def no_limits_reached() -> Iterator[None]:
-    cache.clear()
-    yield
-    cache.clear()
-
-
-@pytest.fixture
-def alice(client: Client) -> User:
-    member: User = MemberFactory(username="alice")
-    client.force_login(member)
-    return member
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_limits_reached")]
 
 
 def is_ours(response: Any) -> bool:

@@ -9,7 +9,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from config import outbox
-from tests.factories import MemberFactory, StaffFactory
+from tests.factories import MemberFactory
 from tests.pages import read, soup, text
 
 pytestmark = pytest.mark.django_db
@@ -20,12 +20,6 @@ def directory(settings: Settings, tmp_path: Path) -> Path:
     settings.EMAIL_BACKEND = "config.outbox.EmailBackend"
     settings.EMAIL_OUTBOX = tmp_path / "outbox"
     return tmp_path / "outbox"
-
-
-@pytest.fixture
-def bob(client: Client) -> Client:
-    client.force_login(StaffFactory(username="bob"))
-    return client
 
 
 def send(subject: str = "Round 1 starts", html: str = "<html><head></head><p>Hi</p></html>", body: str = "Hi") -> str:

@@ -2,7 +2,6 @@
 
 import json
 import tracemalloc
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
@@ -12,7 +11,6 @@ from allauth.account.models import EmailAddress
 from django.apps import apps
 from django.contrib.auth.models import User
 from django.core import mail
-from django.core.cache import cache
 from django.db import connection
 from django.db.models import Model
 from django.test import Client
@@ -27,21 +25,7 @@ from tests.factories import ContestFactory, MemberFactory, NotificationFactory, 
 from tests.pages import soup, text
 from tests.smtp import Inbox
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def no_limits_reached() -> Iterator[None]:
-    cache.clear()
-    yield
-    cache.clear()
-
-
-@pytest.fixture
-def alice(client: Client) -> User:
-    member: User = MemberFactory(username="alice")
-    client.force_login(member)
-    return member
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_limits_reached")]
 
 
 def fill(member: User) -> None:

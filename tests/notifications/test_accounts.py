@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -31,16 +30,9 @@ from notifications.models import Channel, Notification, Preference
 from notifications.planning import plan
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory, StaffFactory, UserFactory
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_limits_reached")]
 
 PASSWORD = "correct horse"
-
-
-@pytest.fixture(autouse=True)
-def _no_limits_reached() -> Iterator[None]:
-    cache.clear()
-    yield
-    cache.clear()
 
 
 def sign_up(client: Client, email: str = "alice@example.org") -> User:

@@ -22,13 +22,6 @@ from tests.times import DAY, HOUR, NOW
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stopped_clock")]
 
 
-@pytest.fixture
-def alice(client: Client) -> User:
-    member: User = MemberFactory(username="alice")
-    client.force_login(member)
-    return member
-
-
 def path(member: User) -> str:
     feed, _ = CalendarFeed.objects.get_or_create(user=member)
     return f"/calendar/{feed.token}.ics"

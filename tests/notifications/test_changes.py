@@ -18,11 +18,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def now() -> datetime:
-    return timezone.now().replace(second=0, microsecond=0)
-
-
-@pytest.fixture
 def alice() -> User:
     return MemberFactory(username="alice", email="alice@example.org", preference__lead_minutes=[60])
 

@@ -9,7 +9,6 @@ from allauth.account.models import EmailAddress
 from bs4 import BeautifulSoup
 from django.contrib.auth.models import User
 from django.core import mail
-from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -23,21 +22,9 @@ from tests.factories import ContestFactory, MemberFactory, NotificationFactory
 from tests.pages import read, soup, words
 from tests.smtp import Inbox
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_limits_reached")]
 
 ACTIONS = ("name", "enable", "test", "remove")
-
-
-@pytest.fixture(autouse=True)
-def no_limits_reached() -> None:
-    cache.clear()
-
-
-@pytest.fixture
-def alice(client: Client) -> User:
-    member: User = MemberFactory(username="alice")
-    client.force_login(member)
-    return member
 
 
 def rounds() -> int:

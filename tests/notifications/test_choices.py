@@ -21,13 +21,6 @@ from tests.pages import read, words
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def alice(client: Client) -> User:
-    member: User = MemberFactory(username="alice")
-    client.force_login(member)
-    return member
-
-
 def button(soup: BeautifulSoup, contest: Contest, wish: str) -> Tag:
     found = soup.select_one(f"#choice-{contest.pk} [data-wish={wish}]")
     assert found is not None

@@ -25,18 +25,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stopped_clock")]
 
 
 @pytest.fixture
-def alice(client: Client) -> User:
-    member: User = MemberFactory(username="alice")
-    client.force_login(member)
-    return member
-
-
-@pytest.fixture
-def mail(alice: User) -> Channel:
-    return alice.channels.get()
-
-
-@pytest.fixture
 def phone(alice: User) -> Channel:
     return Channel.objects.create(user=alice, kind="whatsapp", address="+4915100000000", verified_at=NOW)
 

@@ -18,11 +18,6 @@ from tests.factories import ContestFactory, MemberFactory
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def now() -> datetime:
-    return timezone.now().replace(second=0, microsecond=0)
-
-
 def reasons(user: Any, now: datetime) -> list[str]:
     return [each.reason for each in of_member(user.pk, now)]
 

@@ -44,13 +44,6 @@ WISHES: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def alice(client: Client) -> User:
-    member: User = MemberFactory(username="alice")
-    client.force_login(member)
-    return member
-
-
 def save(client: Client, **wishes: Any) -> HttpResponse:
     return client.post("/preferences/", {**WISHES, **wishes})  # type: ignore[return-value]  # the test client's own class
 

@@ -24,11 +24,6 @@ HALF_HOUR = timedelta(minutes=30)
 LEADS = [24 * 60, 60]
 
 
-@pytest.fixture
-def now() -> datetime:
-    return timezone.now().replace(second=0, microsecond=0)
-
-
 def plan_round(now: datetime) -> int:
     return plan(now, now + HALF_HOUR).new
 

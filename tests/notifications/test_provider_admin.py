@@ -17,7 +17,7 @@ from notifications.models import Channel, Notification, Provider, Status
 from notifications.providers import MOST_COUNTED, Queue, queues
 from scheduler.models import Run
 from tests.admin import Page, act, staff_with
-from tests.factories import ContestFactory, MemberFactory, NotificationFactory, StaffFactory
+from tests.factories import ContestFactory, MemberFactory, NotificationFactory
 from tests.smtp import Inbox
 from tests.times import HOUR, MINUTE, NOW
 
@@ -25,12 +25,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stopped_clock")]
 
 PROVIDERS = "/admin/notifications/provider/"
 MAIL = f"{PROVIDERS}email/change/"
-
-
-@pytest.fixture
-def bob(client: Client) -> Client:
-    client.force_login(StaffFactory(username="bob", verified=False))
-    return client
 
 
 def mail() -> Provider:

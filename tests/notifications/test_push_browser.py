@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 from pytest_django import Settings
@@ -23,7 +22,7 @@ from notifications.models import Channel
 from tests.chromium import drives_chromium, sideways, sign_in
 from tests.contests.test_accessibility import complaints
 from tests.factories import ContestFactory, MemberFactory
-from tests.push_service import PushService, base64url
+from tests.push_service import PushService
 
 pytestmark = [
     *drives_chromium,
@@ -91,17 +90,8 @@ async () => {
 
 
 @pytest.fixture
-def service() -> Iterator[PushService]:
-    with PushService() as service:
-        yield service
-
-
-@pytest.fixture
 def page(browser: Browser, settings: Settings, service: PushService, live_server: LiveServer) -> Iterator[Page]:
     """A profile that allows notifications. No page may make its console complain, but of what it says itself."""
-    number = ec.generate_private_key(ec.SECP256R1()).private_numbers().private_value
-    settings.VAPID_PRIVATE_KEY = base64url(number.to_bytes(32))
-    settings.PUSH_TRUSTED_ORIGINS = [service.origin]
     settings.SITE_URL = live_server.url
     said: list[str] = []
     context = browser.new_context(base_url=live_server.url, permissions=["notifications"])

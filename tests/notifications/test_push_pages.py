@@ -1,12 +1,10 @@
 """Turning push on and off, as the page's script and the service worker ask for it."""
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -20,22 +18,9 @@ from notifications.views.push import MOST_BROWSERS
 from tests.factories import ContestFactory, MemberFactory
 from tests.push_service import Answer, Browser, PushService, base64url
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("service")]
 
 FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:142.0) Gecko/20100101 Firefox/142.0"
-
-
-@pytest.fixture
-def service() -> Iterator[PushService]:
-    with PushService() as service:
-        yield service
-
-
-@pytest.fixture(autouse=True)
-def own_key(settings: Settings, service: PushService) -> None:
-    number = ec.generate_private_key(ec.SECP256R1()).private_numbers().private_value
-    settings.VAPID_PRIVATE_KEY = base64url(number.to_bytes(32))
-    settings.PUSH_TRUSTED_ORIGINS = [service.origin]
 
 
 class Script:

@@ -27,11 +27,6 @@ def alice(client: Client) -> User:
     return member
 
 
-@pytest.fixture
-def mail(alice: User) -> Channel:
-    return alice.channels.get()
-
-
 def page(client: Client, query: str = "") -> BeautifulSoup:
     return read(client, f"/reminders/{query}")
 

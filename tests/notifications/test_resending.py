@@ -16,18 +16,12 @@ from notifications.dispatch import dispatch
 from notifications.models import Channel, ContestChoice, Notification, NotificationKind, Status
 from scheduler.models import Run
 from tests.admin import Page, act, staff_with
-from tests.factories import ContestFactory, MemberFactory, NotificationFactory, StaffFactory
+from tests.factories import ContestFactory, MemberFactory, NotificationFactory
 from tests.smtp import Inbox
 
 pytestmark = pytest.mark.django_db
 
 NOTIFICATIONS = "/admin/notifications/notification/"
-
-
-@pytest.fixture
-def bob(client: Client) -> Client:
-    client.force_login(StaffFactory(username="bob", verified=False))
-    return client
 
 
 @pytest.fixture

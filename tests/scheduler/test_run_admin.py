@@ -31,12 +31,6 @@ TASK = "contests.tasks.sync_contests"
 EVIL = "<script>alert(1)</script>"
 
 
-@pytest.fixture
-def bob(client: Client) -> Client:
-    client.force_login(StaffFactory(username="bob"))
-    return client
-
-
 def staff(client: Client, *permissions: str) -> Client:
     client.force_login(staff_with(*permissions))
     return client

@@ -27,18 +27,9 @@ from tests.push_service import Answer, Browser, PushService, base64url, point
 Write = Callable[..., Message]
 
 
-@pytest.fixture
-def service() -> Iterator[PushService]:
-    with PushService() as service:
-        yield service
-
-
 @pytest.fixture(autouse=True)
-def own_key(settings: Settings, service: PushService) -> None:
-    number = ec.generate_private_key(ec.SECP256R1()).private_numbers().private_value
-    settings.VAPID_PRIVATE_KEY = base64url(number.to_bytes(32))
+def our_address(settings: Settings, service: PushService) -> None:
     settings.VAPID_SUBJECT = "mailto:staff@example.org"
-    settings.PUSH_TRUSTED_ORIGINS = [service.origin]
 
 
 @pytest.fixture
