@@ -8,6 +8,7 @@ from bs4 import BeautifulSoup
 from celery import current_app
 from django.contrib.auth.models import Permission, User
 from django.test import Client
+from django.urls import reverse
 from kombu import Connection, pools
 
 from tests.factories import UserFactory
@@ -79,6 +80,11 @@ def _values_of(form: Any) -> dict[str, list[str]]:
             sent = [field.get("value", "") if field.name == "input" else field.get_text().removeprefix("\n")]
         values.setdefault(field["name"], []).extend(sent)
     return {name: sent for name, sent in values.items() if sent}
+
+
+def page_of(row: Any) -> str:
+    """The address of its page."""
+    return reverse(f"admin:{row._meta.label_lower.replace('.', '_')}_change", args=[row.pk])
 
 
 def act(client: Client, path: str, action: str, *pks: object) -> Page:

@@ -21,7 +21,7 @@ from notifications.models import Channel, ContestChoice, Notification, Preferenc
 from scheduler import ledger
 from scheduler.models import Run, Schedule, Trigger
 from scheduler.models import Status as RunStatus
-from tests.admin import Page, act, staff_with
+from tests.admin import Page, act, page_of, staff_with
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory, StaffFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -47,10 +47,6 @@ def bob(client: Client) -> Client:
 
 def list_of(model: Any) -> str:
     return reverse(f"admin:{model._meta.label_lower.replace('.', '_')}_changelist")
-
-
-def page_of(row: Any) -> str:
-    return reverse(f"admin:{row._meta.label_lower.replace('.', '_')}_change", args=[row.pk])
 
 
 def some_of_everything() -> None:

@@ -6,14 +6,13 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from django.urls import reverse
 
 from config.breaker import BreakerState
 from contests.admin import PlatformAdmin
 from contests.models import Contest, ContestChange, Platform, PlatformSync
 from contests.sync import sync
 from scheduler.models import Run
-from tests.admin import Page, act, staff_with
+from tests.admin import Page, act, page_of, staff_with
 from tests.factories import ContestFactory, StaffFactory
 from tests.times import HOUR, NOW
 
@@ -33,10 +32,6 @@ def staff(client: Client) -> Client:
 def platform(**fields: Any) -> Platform:
     Platform.objects.filter(code="codeforces").update(**fields)
     return Platform.objects.get(code="codeforces")
-
-
-def page_of(row: Any) -> str:
-    return reverse(f"admin:{row._meta.label_lower.replace('.', '_')}_change", args=[row.pk])
 
 
 def synced(**fields: Any) -> PlatformSync:

@@ -9,14 +9,13 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django.urls import reverse
 from django.utils import timezone
 
 from contests.models import Platform
 from notifications.admin.preferences import PreferenceAdmin
 from notifications.models import Channel, Notification, NotificationKind, Preference, Status
 from scheduler.models import Run
-from tests.admin import Page, staff_with
+from tests.admin import Page, page_of, staff_with
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory, StaffFactory
 from tests.times import NOW
 
@@ -36,10 +35,6 @@ def staff(client: Client) -> Client:
 @pytest.fixture
 def alice() -> User:
     return MemberFactory(username="alice", email="alice@example.org")
-
-
-def page_of(row: Any) -> str:
-    return reverse(f"admin:{row._meta.label_lower.replace('.', '_')}_change", args=[row.pk])
 
 
 def stored(row: Any) -> Any:

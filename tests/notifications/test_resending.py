@@ -15,7 +15,7 @@ from contests.models import Contest
 from notifications.dispatch import dispatch
 from notifications.models import Channel, ContestChoice, Notification, NotificationKind, Status
 from scheduler.models import Run
-from tests.admin import Page, act, staff_with
+from tests.admin import Page, act, page_of, staff_with
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory
 from tests.smtp import Inbox
 
@@ -35,10 +35,6 @@ def told(alice: User, inbox: Inbox) -> Notification:
     ContestFactory(name="Round 1", starts_at=timezone.now() + timedelta(minutes=59))
     dispatch()
     return Notification.objects.get()
-
-
-def page_of(notification: Notification) -> str:
-    return reverse("admin:notifications_notification_change", args=[notification.pk])
 
 
 def send_again(client: Client, notification: Notification) -> Page:

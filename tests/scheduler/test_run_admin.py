@@ -10,7 +10,6 @@ import time_machine
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django.urls import reverse
 from django_celery_beat.models import PeriodicTask
 from pytest_django import Settings
 
@@ -20,7 +19,7 @@ from scheduler.admin import filters
 from scheduler.admin.run_page import EVENTS_SHOWN, SHOWN
 from scheduler.models import Event, Missed, Pause, Run, RunEvent, Schedule, Status, Trigger
 from scheduler.schedules import crontab
-from tests.admin import Page, act, published, staff_with
+from tests.admin import Page, act, page_of, published, staff_with
 from tests.factories import MemberFactory, StaffFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stopped_clock")]
@@ -71,10 +70,6 @@ def event(about: Run, kind: Event, **values: Any) -> RunEvent:
         actor=values.pop("actor", "host:1/2"),
         **values,
     )
-
-
-def page_of(row: Any) -> str:
-    return reverse(f"admin:{row._meta.label_lower.replace('.', '_')}_change", args=[row.pk])
 
 
 def found(client: Client, query: str) -> set[str]:
