@@ -1,5 +1,6 @@
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import time_machine
@@ -8,15 +9,16 @@ from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Response, sync_playwright
 from pytest_django import Settings
+from pytest_django.live_server_helper import LiveServer
 
 from config import database
 from config.database import embedded
 from config.demo.server import WorldServer
 from config.demo.world import World
 from contests.platforms import PLATFORMS
-from tests.chromium import CHROMIUM, FLAGS
+from tests.chromium import CHROMIUM, FLAGS, WIDE, Open, sign_in
 from tests.factories import MemberFactory, StaffFactory
 from tests.installation import Installation
 from tests.smtp import Inbox, free_port
@@ -43,6 +45,54 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def visit(browser: Browser, live_server: LiveServer, no_limits_reached: None) -> Iterator[Open]:
+    """Opens a page in a new browser profile. No page may make its console complain, but of being missing itself."""
+    contexts = []
+    said: list[tuple[str, str]] = []
+    missing: set[str] = set()
+
+    def hear(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            said.append((message.text, message.location["url"]))
+
+    def look(response: Response) -> None:
+        if response.status == 404 and response.request.is_navigation_request():
+            missing.add(response.url)
+
+    def visit(
+        path: str = "/",
+        width: int = WIDE,
+        *,
+        member: User | None = None,
+        zone: str = "UTC",
+        scripts: bool = True,
+        **options: Any,
+    ) -> Page:
+        context = browser.new_context(
+            base_url=live_server.url,
+            viewport={"width": width, "height": 900},
+            timezone_id=zone,
+            java_script_enabled=scripts,
+            **options,
+        )
+        context.set_default_timeout(10_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", hear)
+        page.on("pageerror", lambda error: said.append((str(error), page.url)))
+        page.on("response", look)
+        if member:
+            sign_in(page, member.email)
+        page.goto(path)
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert [text for text, address in said if "status of 404" not in text or address not in missing] == []
 
 
 @pytest.fixture

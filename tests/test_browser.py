@@ -1,55 +1,27 @@
 """The pages in a real browser: what only scripts, style sheets and cookies decide."""
 
 import re
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
 from django.core import mail
-from django.core.cache import cache
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import expect
 from pytest_django.live_server_helper import LiveServer
 
 from contests.models import Platform
 from notifications.models import Channel, Preference
-from tests.chromium import drives_chromium, sideways, sign_in
+from tests.chromium import Open, drives_chromium, sideways, sign_in
 from tests.factories import ContestFactory, MemberFactory
 
 HOW_LOADED = "performance.getEntriesByType('navigation')[0].type"
 
 pytestmark = drives_chromium
 
-Open = Callable[..., Page]
 
-
-@pytest.fixture
-def visit(browser: Browser, live_server: LiveServer) -> Iterator[Open]:
-    """Opens a page in a new browser profile. No page may make its console complain, but of being missing."""
-    complaints: list[str] = []
-    contexts = []
-
-    def visit(path: str = "/", *, zone: str = "UTC", width: int = 1280, scripts: bool = True) -> Page:
-        context = browser.new_context(
-            base_url=live_server.url,
-            viewport={"width": width, "height": 800},
-            timezone_id=zone,
-            java_script_enabled=scripts,
-        )
-        context.set_default_timeout(10_000)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(path)
-        return page
-
-    cache.clear()
+@pytest.fixture(autouse=True)
+def all_were_read(live_server: LiveServer) -> None:
     Platform.objects.update(last_success_at=timezone.now())
-    yield visit
-    for context in contexts:
-        context.close()
-    assert [complaint for complaint in complaints if "status of 404" not in complaint] == []
 
 
 def test_a_newcomer_signs_up_confirms_by_mail_and_is_signed_in_in_their_own_zone(visit: Open) -> None:

@@ -1,41 +1,18 @@
 """The pages of contests for those who see little, use no mouse, or hold a phone: in a real browser, judged by axe."""
 
-from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import expect
 from pytest_django.live_server_helper import LiveServer
 
 from contests.models import Contest, ContestChange, Platform
-from tests.chromium import drives_chromium, sideways
+from tests.chromium import PHONE, WIDE, Open, complaints, drives_chromium, sideways
 from tests.factories import ContestFactory
 
 pytestmark = drives_chromium
-
-Open = Callable[..., Page]
-WIDE, PHONE = 1280, 390
-
-
-@pytest.fixture
-def visit(browser: Browser, live_server: LiveServer) -> Iterator[Open]:
-    contexts = []
-
-    def visit(path: str, width: int = WIDE, **options: Any) -> Page:
-        size = {"width": width, "height": 900}
-        context = browser.new_context(base_url=live_server.url, viewport=size, timezone_id="UTC", **options)  # type: ignore[arg-type]  # a dict does for the TypedDict
-        context.set_default_timeout(10_000)
-        contexts.append(context)
-        page = context.new_page()
-        page.goto(path)
-        return page
-
-    yield visit
-    for context in contexts:
-        context.close()
 
 
 @pytest.fixture
@@ -58,15 +35,6 @@ def contest(live_server: LiveServer) -> Contest:
 
 def this_month() -> str:
     return f"/contests/month/{timezone.now():%Y-%m}/"
-
-
-def complaints(page: Page) -> list[str]:
-    """What axe finds, with where and why."""
-    return [
-        f"{page.url}: {found['id']}, {node['target']}: {node['failureSummary']}"
-        for found in Axe().run(page).response["violations"]
-        for node in found["nodes"]
-    ]
 
 
 @pytest.mark.parametrize("width", [WIDE, PHONE])

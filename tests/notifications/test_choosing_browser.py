@@ -1,59 +1,23 @@
 """Preferences, Channels and contests' buttons in a real browser: by a newcomer's whole way, and by axe."""
 
 import re
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
 from django.core import mail
-from django.core.cache import cache
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect
-from pytest_django.live_server_helper import LiveServer
+from playwright.sync_api import expect
 
 from notifications.dispatch import dispatch
 from notifications.models import Channel, ContestChoice, NotificationKind, Preference
-from tests.chromium import drives_chromium, sideways, sign_in
-from tests.contests.test_accessibility import complaints
+from tests.chromium import PHONE, WIDE, Open, complaints, drives_chromium, sideways, sign_in
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory
 from tests.push_service import base64url
 from tests.smtp import Inbox
 
-Open = Callable[..., Page]
-
-WIDE, PHONE = 1280, 390
-
 pytestmark = drives_chromium
-
-
-@pytest.fixture
-def visit(browser: Browser, live_server: LiveServer) -> Iterator[Open]:
-    """Opens the list of contests in a new browser profile. No page may make its console complain."""
-    said: list[str] = []
-    contexts = []
-
-    def visit(*, zone: str = "UTC", width: int = WIDE, scripts: bool = True) -> Page:
-        context = browser.new_context(
-            base_url=live_server.url,
-            viewport={"width": width, "height": 900},
-            timezone_id=zone,
-            java_script_enabled=scripts,
-        )
-        context.set_default_timeout(10_000)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto("/")
-        return page
-
-    cache.clear()
-    yield visit
-    for context in contexts:
-        context.close()
-    assert said == []
 
 
 def a_busy_member() -> Any:

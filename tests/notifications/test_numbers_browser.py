@@ -1,49 +1,29 @@
 """A WhatsApp number added in a real browser, by who holds a phone, sees little, or has turned scripts off."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
-
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from django.contrib.auth.models import User
+from playwright.sync_api import expect
 from pytest_django.live_server_helper import LiveServer
 
 from notifications.models import Channel
-from tests.chromium import drives_chromium, sideways, sign_in
-from tests.contests.test_accessibility import complaints
+from tests.chromium import PHONE, WIDE, Open, complaints, drives_chromium, sideways
 from tests.factories import MemberFactory
 from tests.whatsapp import Graph, texts
 
 pytestmark = drives_chromium
 
-WIDE, PHONE = 1280, 390
 NUMBER = "+4915123456789"
-
-Open = Callable[..., Page]
+PAGE = "/channels/whatsapp/"
 
 
 @pytest.fixture
-def sign_in_alice(browser: Browser, live_server: LiveServer) -> Iterator[Open]:
-    contexts = []
-
-    def sign_in_alice(width: int = WIDE, **options: Any) -> Page:
-        MemberFactory(email="alice@example.org", preference__time_zone="Europe/Berlin")
-        size = {"width": width, "height": 800}
-        context = browser.new_context(base_url=live_server.url, viewport=size, **options)  # type: ignore[arg-type]  # a dict does for the TypedDict
-        context.set_default_timeout(10_000)
-        contexts.append(context)
-        page = context.new_page()
-        sign_in(page, "alice@example.org")
-        page.goto("/channels/whatsapp/")
-        return page
-
-    yield sign_in_alice
-    for context in contexts:
-        context.close()
+def alice(live_server: LiveServer) -> User:
+    return MemberFactory(username="alice", preference__time_zone="Europe/Berlin")
 
 
-@pytest.mark.parametrize("options", [{}, {"java_script_enabled": False}], ids=["scripts", "no scripts"])
-def test_a_number_is_added_with_keyboard_and_phone(graph: Graph, sign_in_alice: Open, options: dict[str, Any]) -> None:
-    page = sign_in_alice(PHONE, **options)
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
+def test_a_number_is_added_with_keyboard_and_phone(graph: Graph, visit: Open, alice: User, scripts: bool) -> None:
+    page = visit(PAGE, PHONE, member=alice, scripts=scripts)
     number = page.get_by_label("Your WhatsApp number")
     number.fill("01512 34567")
     number.press("Enter")
@@ -69,8 +49,8 @@ def test_a_number_is_added_with_keyboard_and_phone(graph: Graph, sign_in_alice: 
 
 @pytest.mark.parametrize("width", [WIDE, PHONE])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(graph: Graph, sign_in_alice: Open, scheme: str, width: int) -> None:
-    page = sign_in_alice(width, color_scheme=scheme)
+def test_axe_finds_nothing(graph: Graph, visit: Open, alice: User, scheme: str, width: int) -> None:
+    page = visit(PAGE, width, member=alice, color_scheme=scheme)
     found = complaints(page)
     page.get_by_label("Your WhatsApp number").fill("alice")
     page.get_by_role("button", name="Send the code").click()

@@ -1,28 +1,22 @@
 """What members see of what they are told, in a real browser, on a desk and on a phone."""
 
 import re
-from collections.abc import Callable, Iterator
 from datetime import datetime, time, timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Route, expect
 from pytest_django.live_server_helper import LiveServer
 
 from contests.models import Contest, Platform
 from notifications.models import CalendarFeed, Channel, ContestChoice, Notification
-from tests.chromium import drives_chromium, sideways, sign_in
-from tests.contests.test_accessibility import complaints
+from tests.chromium import PHONE, WIDE, Open, complaints, drives_chromium, sideways
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory
 from tests.times import DAY, HOUR
 
 pytestmark = drives_chromium
-
-WIDE, PHONE = 1280, 390
-
-Open = Callable[..., Page]
 
 
 @pytest.fixture
@@ -30,30 +24,6 @@ def alice(live_server: LiveServer) -> User:
     Platform.objects.update(last_success_at=timezone.now())
     member: User = MemberFactory(username="alice", preference__time_zone="Europe/Berlin")
     return member
-
-
-@pytest.fixture
-def visit(browser: Browser, live_server: LiveServer, alice: User) -> Iterator[Open]:
-    """Opens a page as Alice. No page may make its console complain, but of being missing."""
-    contexts = []
-    errors: list[str] = []
-
-    def visit(path: str, width: int = WIDE, **options: Any) -> Page:
-        size = {"width": width, "height": 900}
-        context = browser.new_context(base_url=live_server.url, viewport=size, **options)  # type: ignore[arg-type]  # a dict does for the TypedDict
-        context.set_default_timeout(10_000)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        sign_in(page, alice.email)
-        page.goto(path)
-        return page
-
-    yield visit
-    for context in contexts:
-        context.close()
-    assert [error for error in errors if "status of 404" not in error] == []
 
 
 def told(channel: Channel, name: str, ago: timedelta, now: datetime, **fields: Any) -> Notification:
@@ -110,7 +80,7 @@ PAGES = (
 @pytest.mark.parametrize("width", [WIDE, PHONE])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing(visit: Open, alice: User, scheme: str, width: int) -> None:
-    page = visit("/reminders/", width, color_scheme=scheme)
+    page = visit("/reminders/", width, member=alice, color_scheme=scheme)
     found = complaints(page)
     for path in ("/inbox/", "/calendar/"):  # while there is nothing to show
         page.goto(path)
@@ -124,10 +94,10 @@ def test_axe_finds_nothing(visit: Open, alice: User, scheme: str, width: int) ->
     assert found == []
 
 
-@pytest.mark.parametrize("options", [{}, {"java_script_enabled": False}], ids=["scripts", "no scripts"])
-def test_the_inbox_is_read_by_keyboard_and_counts_down(visit: Open, alice: User, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
+def test_the_inbox_is_read_by_keyboard_and_counts_down(visit: Open, alice: User, scripts: bool) -> None:
     fill(alice)
-    page = visit("/inbox/", **options)
+    page = visit("/inbox/", member=alice, scripts=scripts)
     link = page.get_by_role("navigation", name="Main").get_by_role("link", name="Inbox")
     expect(link).to_have_text("Inbox 4 unread")
     page.get_by_role("button", name=re.compile("^Mark as read ?: Moved round")).press("Enter")
@@ -144,14 +114,14 @@ def test_the_inbox_is_read_by_keyboard_and_counts_down(visit: Open, alice: User,
 
 def test_going_through_the_pages_reads_nothing(visit: Open, alice: User) -> None:
     fill(alice)
-    page = visit("/inbox/")
+    page = visit("/inbox/", member=alice)
     for path in PAGES:
         page.goto(path)
     assert Notification.objects.filter(status="sent", read_at=None).count() == 4
 
 
 def test_a_calendar_is_made_copied_renewed_and_ended(visit: Open, alice: User, live_server: LiveServer) -> None:
-    page = visit("/calendar/", permissions=["clipboard-read", "clipboard-write"])
+    page = visit("/calendar/", member=alice, permissions=["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Make my calendar's address").click()
     first = page.get_by_label("Address to subscribe to").input_value()
     page.get_by_role("button", name="Copy").click()
@@ -172,7 +142,7 @@ def test_a_calendar_is_made_copied_renewed_and_ended(visit: Open, alice: User, l
 
 def test_the_data_is_downloaded_and_the_account_deleted_on_a_phone(visit: Open, alice: User) -> None:
     fill(alice)
-    page = visit("/", PHONE)
+    page = visit("/", PHONE, member=alice)
     page.get_by_text("Account", exact=True).click()
     page.get_by_role("link", name="Your data").click()
     with page.expect_download() as download:

@@ -19,8 +19,7 @@ from pytest_django.live_server_helper import LiveServer
 from notifications.channels.push import public_key
 from notifications.dispatch import dispatch
 from notifications.models import Channel
-from tests.chromium import drives_chromium, sideways, sign_in
-from tests.contests.test_accessibility import complaints
+from tests.chromium import complaints, drives_chromium, sideways, sign_in
 from tests.factories import ContestFactory, MemberFactory
 from tests.push_service import PushService
 
