@@ -1,5 +1,6 @@
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import time_machine
 from aiosmtpd.controller import Controller
 from django.contrib.auth.models import User
 from django.core.cache import cache
+from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 from playwright.sync_api import Browser, ConsoleMessage, Page, Response, sync_playwright
@@ -17,6 +19,7 @@ from config import database
 from config.database import embedded
 from config.demo.server import WorldServer
 from config.demo.world import World
+from config.management import command
 from contests.platforms import PLATFORMS
 from tests.chromium import CHROMIUM, FLAGS, WIDE, Open, sign_in
 from tests.factories import MemberFactory, StaffFactory
@@ -36,6 +39,24 @@ def stopped_clock(request: pytest.FixtureRequest) -> Iterator[None]:
     """The clock stands still at the NOW of the test's module."""
     with time_machine.travel(request.module.NOW, tick=False):
         yield
+
+
+@pytest.fixture
+def database_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asking whether it can be reached takes a connection each time."""
+    monkeypatch.setattr(command, "require_database", lambda: None)
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What a command prints, its white space made one space each."""
+
+    def run(name: str, *arguments: str) -> str:
+        capsys.readouterr()
+        call_command(name, *arguments)
+        return re.sub(r"\s+", " ", capsys.readouterr().out)
+
+    return run
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,11 @@
 """An operator asks what a member will be told, and what a round did. Alice, Bob and Charlie are members."""
 
 import json
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
-import time_machine
 from allauth.account.models import EmailAddress
 from django.contrib.auth.models import User
 from django.core.management import call_command
@@ -15,7 +14,6 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from config.management import command
 from notifications.models import Channel, ContestChoice, Notification, Preference, Status
 from notifications.planning import plan
 from scheduler.models import Run
@@ -23,16 +21,9 @@ from tests.factories import ContestFactory, MemberFactory, NotificationFactory, 
 from tests.smtp import Inbox
 from tests.times import DAY, HOUR, NOW
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("database_is_there", "stopped_clock")]
 
 DISPATCH = "dispatch_notifications"
-
-
-@pytest.fixture(autouse=True)
-def noon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(command, "require_database", lambda: None)
-    with time_machine.travel(NOW, tick=False):
-        yield
 
 
 @pytest.fixture
@@ -44,15 +35,9 @@ Say = Callable[..., str]
 
 
 @pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Say:
-    """What a command prints, its white space made one space each."""
-
-    def run(*arguments: str) -> str:
-        capsys.readouterr()
-        call_command(DISPATCH, *arguments)
-        return re.sub(r"\s+", " ", capsys.readouterr().out)
-
-    return run
+def say(say: Say) -> Say:
+    """What the command of a round prints."""
+    return partial(say, DISPATCH)
 
 
 def told(say: Say, user: str) -> Any:

@@ -1,7 +1,6 @@
 """What an operator does at the terminal: looks, asks for runs and waits for them, pauses and resumes."""
 
 import json
-import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -17,38 +16,19 @@ from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from config.celery import app
-from config.management import command
 from scheduler import ledger
 from scheduler.management.typed import length, moment, one_of
 from scheduler.models import Event, Missed, Pause, Run, RunEvent, Schedule, Status, Trigger
 from scheduler.tick import follow_edits
 from tests.installation import Installation, eventually
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("database_is_there")]
 SYNC = "contests.tasks.sync_contests"
 NOBODY = "http://127.0.0.1:9"
 SINCE_AN_HOUR = timedelta(hours=1)
 
 
-@pytest.fixture(autouse=True)
-def _the_database_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Asking whether it can be reached takes a connection each time."""
-    monkeypatch.setattr(command, "require_database", lambda: None)
-
-
 Say = Callable[..., str]
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Say:
-    """What a command prints, its white space made one space each."""
-
-    def run(name: str, *arguments: str) -> str:
-        capsys.readouterr()
-        call_command(name, *arguments)
-        return re.sub(r"\s+", " ", capsys.readouterr().out)
-
-    return run
 
 
 def told(say: Say, name: str, *arguments: str) -> Any:
