@@ -31,6 +31,7 @@ from scheduler.tick import fire, follow_edits
 from tests.admin import Page, act, staff_with
 from tests.chromium import CHROMIUM, FLAGS, sideways
 from tests.factories import StaffFactory, UserFactory
+from tests.scheduler.rows import again, make
 
 LIST = "/admin/django_celery_beat/periodictask/"
 ADD = f"{LIST}add/"
@@ -48,20 +49,8 @@ def staff(client: Client, db: None) -> Client:
     return client
 
 
-def make(name: str = "mine", expression: str = "0 2 * * *", **fields: Any) -> PeriodicTask:
-    fields.setdefault("crontab", schedules.crontab(expression, "UTC"))
-    task = PeriodicTask.objects.create(name=name, **{"task": CLEAN_UP, **fields})
-    follow_edits(timezone.now(), "test", only=[task.pk])
-    return task
-
-
 def page_of(task: PeriodicTask) -> str:
     return f"{LIST}{task.pk}/change/"
-
-
-def again(task: PeriodicTask) -> PeriodicTask:
-    found: PeriodicTask = PeriodicTask.objects.select_related(*schedules.WITH_ITS_TIMES).get(pk=task.pk)
-    return found
 
 
 def cron_of(task: PeriodicTask) -> str:

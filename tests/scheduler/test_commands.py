@@ -21,6 +21,7 @@ from scheduler.management.typed import length, moment, one_of
 from scheduler.models import Event, Missed, Pause, Run, RunEvent, Schedule, Status, Trigger
 from scheduler.tick import follow_edits
 from tests.installation import Installation, eventually
+from tests.scheduler.rows import schedule
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("database_is_there")]
 SYNC = "contests.tasks.sync_contests"
@@ -42,10 +43,6 @@ def refused(name: str, *arguments: str) -> str:
     assert error.value.returncode == 2
     (line,) = str(error.value).splitlines()
     return line
-
-
-def schedule(name: str = "sync-contests") -> Schedule:
-    return Schedule.objects.select_related("periodic_task").get(periodic_task__name=name)
 
 
 def a_run(status: Status = Status.SUCCEEDED, ago: timedelta = timedelta(minutes=1), **fields: Any) -> Run:

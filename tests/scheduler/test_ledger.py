@@ -21,6 +21,7 @@ from scheduler import ledger
 from scheduler.ledger import acting
 from scheduler.models import Event, Pause, Priority, Run, RunEvent, Schedule, Status, Trigger
 from scheduler.publishing import message_of, publish
+from tests.scheduler.rows import schedule
 from tests.scheduler.sample_jobs import add, work
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("broker")]
@@ -33,10 +34,6 @@ def published(broker: kombu.Connection, level: int = Priority.NORMAL) -> list[An
 
 def ids(broker: kombu.Connection, level: int = Priority.NORMAL) -> list[str]:
     return [message.headers["id"] for message in published(broker, level)]
-
-
-def schedule() -> Schedule:
-    return Schedule.objects.select_related("periodic_task").get(periodic_task__name="sync-contests")
 
 
 # --- Asked for by code ---------------------------------------------------------------------------------------------

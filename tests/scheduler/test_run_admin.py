@@ -21,6 +21,7 @@ from scheduler.models import Event, Missed, Pause, Run, RunEvent, Schedule, Stat
 from scheduler.schedules import crontab
 from tests.admin import Page, act, page_of, published, staff_with
 from tests.factories import MemberFactory, StaffFactory
+from tests.scheduler.rows import schedule
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stopped_clock")]
 
@@ -33,10 +34,6 @@ EVIL = "<script>alert(1)</script>"
 def staff(client: Client, *permissions: str) -> Client:
     client.force_login(staff_with(*permissions))
     return client
-
-
-def schedule() -> Schedule:
-    return Schedule.objects.select_related("periodic_task").get(periodic_task__name="sync-contests")
 
 
 def run(status: str = Status.SUCCEEDED, **values: Any) -> Run:

@@ -14,9 +14,10 @@ from django_celery_beat.models import ClockedSchedule, CrontabSchedule, Interval
 from scheduler import ledger, schedules
 from scheduler.models import Event, Pause, Run, RunEvent, Schedule, Status, Trigger
 from scheduler.schedules import State
-from scheduler.tick import fire, follow_edits
+from scheduler.tick import fire
 from tests.database import another_transaction
 from tests.factories import StaffFactory
+from tests.scheduler.rows import again, make
 
 JOB = "config.tasks.clean_up_data"
 SYNC = "contests.tasks.sync_contests"
@@ -29,19 +30,6 @@ def nothing_installed(request: pytest.FixtureRequest) -> None:
     if marker or "db" in request.fixturenames:
         request.getfixturevalue("transactional_db" if marker and marker.kwargs.get("transaction") else "db")
         PeriodicTask.objects.all().delete()
-
-
-def make(name: str = "mine", expression: str = AT_TWO, **fields: Any) -> PeriodicTask:
-    """A schedule whose next run is known."""
-    fields.setdefault("crontab", schedules.crontab(expression, "UTC"))
-    task = PeriodicTask.objects.create(name=name, **{"task": JOB, **fields})
-    follow_edits(timezone.now(), "test", only=[task.pk])
-    return again(task)
-
-
-def again(task: PeriodicTask) -> PeriodicTask:
-    found: PeriodicTask = PeriodicTask.objects.select_related(*schedules.WITH_ITS_TIMES).get(pk=task.pk)
-    return found
 
 
 def _come(task: PeriodicTask) -> None:
