@@ -1,10 +1,12 @@
-"""A second connection to the test's database, for what two processes do at the same moment."""
+"""What tests ask of the database: a second connection, for what two do at the same moment, and the cost of things."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
+from django.test.utils import CaptureQueriesContext
 
 
 @contextmanager
@@ -18,3 +20,10 @@ def another_transaction() -> Iterator[CursorWrapper]:
         other.commit()
     finally:
         other.close()
+
+
+def queries_of(do: Callable[..., object], *args: Any, **kwargs: Any) -> int:
+    """How many queries it takes to do it."""
+    with CaptureQueriesContext(connection) as captured:
+        do(*args, **kwargs)
+    return len(captured)

@@ -8,9 +8,7 @@ import pytest
 from allauth.account.models import EmailAddress
 from django.contrib.admin import site
 from django.contrib.auth.models import Group, User
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django_celery_beat.models import PeriodicTask
 from pytest_django import Settings
@@ -22,6 +20,7 @@ from scheduler import ledger
 from scheduler.models import Run, Schedule, Trigger
 from scheduler.models import Status as RunStatus
 from tests.admin import Page, act, page_of, staff_with
+from tests.database import queries_of
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory, StaffFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -225,20 +224,14 @@ def test_the_first_page_shows_each_the_parts_that_they_may_see(client: Client) -
     assert Page(client, HOME).texts("section h2") == ["Platforms"]
 
 
-def queries_of(client: Client, path: str) -> int:
-    with CaptureQueriesContext(connection) as captured:
-        Page(client, path)
-    return len(captured)
-
-
 def test_the_first_page_takes_a_few_queries_however_much_there_is(bob: Client) -> None:
     some_of_everything()
-    queries_of(bob, HOME)
-    few = queries_of(bob, HOME)
+    queries_of(Page, bob, HOME)
+    few = queries_of(Page, bob, HOME)
     for number in range(5):
         some_of_everything()
         PeriodicTask.objects.create(name=str(number), task="gone", crontab=PeriodicTask.objects.all()[0].crontab)
-    assert queries_of(bob, HOME) == few <= 18
+    assert queries_of(Page, bob, HOME) == few <= 18
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.label)
@@ -249,11 +242,11 @@ def test_no_list_takes_more_queries_for_more_rows(bob: Client, model: Any) -> No
         Group.objects.create(name=str(number))
 
     more(0)
-    queries_of(bob, list_of(model))
-    few = queries_of(bob, list_of(model))
+    queries_of(Page, bob, list_of(model))
+    few = queries_of(Page, bob, list_of(model))
     for number in range(1, 4):
         more(number)
-    assert queries_of(bob, list_of(model)) == few <= 10
+    assert queries_of(Page, bob, list_of(model)) == few <= 10
 
 
 @pytest.fixture
@@ -305,10 +298,10 @@ def test_who_may_delete_accounts_needs_no_right_on_what_goes_with_them(client: C
 def test_the_question_takes_as_few_queries_for_much_as_for_little(bob: Client, alice: User) -> None:
     path = f"{USERS}{alice.pk}/delete/"
     tell(alice, 1)
-    queries_of(bob, path)
-    few = queries_of(bob, path)
+    queries_of(Page, bob, path)
+    few = queries_of(Page, bob, path)
     tell(alice, 10)
-    assert queries_of(bob, path) == few
+    assert queries_of(Page, bob, path) == few
 
 
 def test_the_list_of_users_says_who_is_staff(bob: Client, alice: User) -> None:

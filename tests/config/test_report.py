@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from django_celery_beat.models import PeriodicTask
 from pytest_django import Settings
 
@@ -18,6 +17,7 @@ from contests.models import Platform, PlatformSync
 from notifications import providers
 from notifications.models import Channel, Provider
 from scheduler.models import Pause, Run, Schedule
+from tests.database import queries_of
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory, StaffFactory, make_members
 from tests.smtp import Inbox
 from tests.times import DAY, HOUR, SECOND
@@ -267,18 +267,13 @@ def test_the_slowest_jobs_come_with_their_longest_and_their_usual_run() -> None:
 
 
 def test_the_cost_does_not_grow_with_what_is_told() -> None:
-    def queries() -> int:
-        with CaptureQueriesContext(connection) as captured:
-            build(NOW)
-        return len(captured)
-
-    few = queries()
+    few = queries_of(build, NOW)
     make_members(50)
     for number in range(20):
         a_run("failed", task=f"task {number}", error="It broke.")
         contest = ContestFactory(starts_at=NOW + (number + 1) * HOUR)
         NotificationFactory(contest=contest, status="failed", due_at=NOW - HOUR)
-    assert queries() == few <= 30
+    assert queries_of(build, NOW) == few <= 30
 
 
 # --- When a part cannot be computed --------------------------------------------------------------------------------

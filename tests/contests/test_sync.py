@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from config.breaker import BreakerState
@@ -13,6 +12,7 @@ from config.demo.world import World, WorldContest
 from contests.models import Contest, ContestChange, Platform, PlatformSync
 from contests.signals import contests_changed
 from contests.sync import sync
+from tests.database import queries_of
 
 pytestmark = pytest.mark.django_db
 
@@ -281,19 +281,14 @@ def test_a_sync_says_whether_there_is_anything_to_tell(world: World) -> None:
 
 
 def test_the_number_of_queries_does_not_grow_with_the_number_of_contests(world: World) -> None:
-    def queries() -> int:
-        with CaptureQueriesContext(connection) as captured:
-            sync([CODEFORCES])
-        return len(captured)
-
     def add(first: int, count: int) -> None:
         start = timezone.now().replace(microsecond=0) + timedelta(days=1)
         for key in range(first, first + count):
             world.add(WorldContest(CODEFORCES, str(key), f"Round {key}", start, timedelta(hours=2)))
 
     add(9000, 5)
-    few = queries()
+    few = queries_of(sync, [CODEFORCES])
     add(10000, 500)
-    many = queries()
+    many = queries_of(sync, [CODEFORCES])
     assert many <= few
     assert few < 20

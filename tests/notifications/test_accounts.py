@@ -19,15 +19,14 @@ from django.contrib.sessions.middleware import SessionMiddleware
 from django.core import mail
 from django.core.cache import cache
 from django.core.management import call_command
-from django.db import connection
 from django.test import Client, RequestFactory
-from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
 from notifications.accounts import follow_verified_address
 from notifications.models import Channel, Notification, Preference
 from notifications.planning import plan
+from tests.database import queries_of
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory, StaffFactory, UserFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_limits_reached")]
@@ -316,9 +315,7 @@ def test_verifying_costs_the_same_whatever_was_sent_before() -> None:
                 available_at=timezone.now(),
             )
         address = EmailAddress.objects.create(user=alice, email=f"new{notifications}@example.org", verified=True)
-        with CaptureQueriesContext(connection) as captured:
-            follow_verified_address(email_address=address)
-        return len(captured)
+        return queries_of(follow_verified_address, email_address=address)
 
     assert queries(20) == queries(1) <= 12
 

@@ -4,9 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -14,6 +12,7 @@ from contests.models import Contest
 from notifications.admin import audience
 from notifications.models import Status
 from tests.admin import Page, staff_with
+from tests.database import queries_of
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -128,16 +127,11 @@ def test_the_page_leads_to_what_was_told_of_it(bob: Client, contest: Contest) ->
 
 
 def test_it_takes_as_few_queries_for_many_members_as_for_few(bob: Client, contest: Contest) -> None:
-    def queries() -> int:
-        with CaptureQueriesContext(connection) as captured:
-            page(bob, contest)
-        return len(captured)
-
-    queries()
-    few = queries()
+    queries_of(page, bob, contest)
+    few = queries_of(page, bob, contest)
     for _ in range(10):
         MemberFactory()
-    assert queries() == few <= 10
+    assert queries_of(page, bob, contest) == few <= 10
 
 
 def test_who_may_not_see_notifications_sees_no_audience_and_no_link_to_it(client: Client, contest: Contest) -> None:

@@ -11,13 +11,13 @@ from django.contrib.auth.models import User
 from django.core import mail
 from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from notifications.dispatch import dispatch
 from notifications.models import Channel, Notification, NotificationKind, Status
 from notifications.trial import MOST_TESTS, NotTested, ask_for_test
 from scheduler.models import Run
+from tests.database import queries_of
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory
 from tests.pages import read, soup, words
 from tests.smtp import Inbox
@@ -140,13 +140,8 @@ def test_what_the_operator_has_not_set_up_says_so(client: Client, alice: User, s
 
 
 def test_the_page_asks_the_database_as_often_however_many_channels_there_are(client: Client, alice: User) -> None:
-    def queries() -> int:
-        with CaptureQueriesContext(connection) as captured:
-            page(client)
-        return len(captured)
-
     page(client)
-    few = queries()
+    few = queries_of(page, client)
     for number in range(4):
         NotificationFactory(
             channel=a_channel(alice, f"{number}@example.org"),
@@ -155,7 +150,7 @@ def test_the_page_asks_the_database_as_often_however_many_channels_there_are(cli
             contest_name="",
             starts_at=timezone.now() + timedelta(hours=1),
         )
-    assert queries() == few <= 9
+    assert queries_of(page, client) == few <= 9
 
 
 # --- What each is for -------------------------------------------------------------------------------------------------

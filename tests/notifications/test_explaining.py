@@ -10,13 +10,12 @@ from allauth.account.models import EmailAddress
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from notifications.models import Channel, ContestChoice, Notification, Preference, Status
 from notifications.planning import plan
 from scheduler.models import Run
+from tests.database import queries_of
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory, UserFactory
 from tests.smtp import Inbox
 from tests.times import DAY, HOUR, NOW
@@ -182,16 +181,11 @@ def test_explaining_changes_nothing_and_is_no_run(say: Say, alice: User) -> None
 
 
 def test_explaining_takes_as_few_queries_for_many_contests_as_for_few(say: Say, alice: User) -> None:
-    def queries() -> int:
-        with CaptureQueriesContext(connection) as captured:
-            say("--explain", "alice")
-        return len(captured)
-
     ContestFactory()
-    few = queries()
+    few = queries_of(say, "--explain", "alice")
     for _ in range(10):
         ContestFactory()
-    assert queries() == few <= 5
+    assert queries_of(say, "--explain", "alice") == few <= 5
 
 
 # --- What a round says it did -----------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from contests.models import Contest
 from notifications.inbox import MOST_LOOKED_AT, count_unread
 from notifications.models import Channel, Notification
 from notifications.views.inbox import ON_A_PAGE
+from tests.database import queries_of
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory
 from tests.pages import read, words
 from tests.times import DAY, HOUR, MINUTE, NOW
@@ -278,18 +279,13 @@ def test_the_number_is_bounded_and_costs_one_query_that_looks_at_a_bounded_numbe
 
 
 def test_the_inbox_costs_the_same_few_queries_whatever_is_in_it(client: Client, mail: Channel, phone: Channel) -> None:
-    def queries() -> int:
-        with CaptureQueriesContext(connection) as captured:
-            client.get("/inbox/")
-        return len(captured)
-
     told(mail)
-    few = queries()
+    few = queries_of(client.get, "/inbox/")
     for _ in range(5):
         contest = ContestFactory()
         told(mail, contest=contest)
         told(phone, contest=contest)
-    assert queries() == few <= 8
+    assert queries_of(client.get, "/inbox/") == few <= 8
 
 
 def test_visitors_without_account_cost_no_query_for_the_inbox(client: Client) -> None:

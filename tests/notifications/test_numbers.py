@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 import time_machine
 from django.contrib.auth.models import User
-from django.db import connection, connections
+from django.db import connections
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -22,6 +21,7 @@ from notifications.dispatch import dispatch
 from notifications.models import Channel, Verification
 from notifications.verification import NotVerified, TooMany, send_code, verify
 from notifications.views.numbers import region_of
+from tests.database import queries_of
 from tests.factories import ContestFactory, MemberFactory
 from tests.pages import soup, text, words
 from tests.smtp import free_port
@@ -414,6 +414,4 @@ def test_codes_are_forgotten_after_a_day(client: Client, graph: Graph, alice: Us
 def test_the_pages_take_few_queries(client: Client, graph: Graph, alice: User) -> None:
     page = page_of_code(client)
     for url, most in ((ADD, 4), (page, 5)):
-        with CaptureQueriesContext(connection) as queries:
-            client.get(url)
-        assert len(queries) <= most
+        assert queries_of(client.get, url) <= most

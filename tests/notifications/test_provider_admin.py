@@ -4,9 +4,7 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from config.breaker import BreakerState
@@ -17,6 +15,7 @@ from notifications.models import Channel, Notification, Provider, Status
 from notifications.providers import MOST_COUNTED, Queue, queues
 from scheduler.models import Run
 from tests.admin import Page, act, staff_with
+from tests.database import queries_of
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory
 from tests.smtp import Inbox
 from tests.times import HOUR, MINUTE, NOW
@@ -94,16 +93,11 @@ def test_what_waits_is_counted_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_list_takes_as_many_queries_for_much_that_waits_as_for_little(bob: Client) -> None:
-    def queries() -> int:
-        with CaptureQueriesContext(connection) as captured:
-            Page(bob, PROVIDERS)
-        return len(captured)
-
-    queries()
-    few = queries()
+    queries_of(Page, bob, PROVIDERS)
+    few = queries_of(Page, bob, PROVIDERS)
     for _ in range(10):
         NotificationFactory()
-    assert queries() == few <= 8
+    assert queries_of(Page, bob, PROVIDERS) == few <= 8
 
 
 def test_staff_say_how_much_it_takes_and_what_deliveries_note_meanwhile_stays(bob: Client) -> None:

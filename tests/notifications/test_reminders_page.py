@@ -6,13 +6,12 @@ from typing import Any
 import pytest
 from bs4 import BeautifulSoup
 from django.contrib.auth.models import User
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 
 from notifications.models import Channel, ContestChoice, Notification, Preference
 from notifications.planning import plan
 from notifications.views.reminders import COMING_AT_FIRST, ON_A_PAGE
+from tests.database import queries_of
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory
 from tests.pages import read, words
 from tests.times import DAY, HOUR, MINUTE, NOW
@@ -275,17 +274,12 @@ def test_pages_follow_each_other_and_keep_the_choice(client: Client, mail: Chann
 
 
 def test_the_page_costs_the_same_few_queries_whatever_is_on_it(client: Client, alice: User, mail: Channel) -> None:
-    def queries() -> int:
-        with CaptureQueriesContext(connection) as captured:
-            client.get("/reminders/?show=everything")
-        return len(captured)
-
     def fill(count: int) -> None:
         for number in range(count):
             ContestFactory(starts_at=NOW + (number + 3) * DAY, platform="atcoder")
             was(mail, status="sent", sent_at=NOW, contest=ContestFactory())
 
     fill(1)
-    few = queries()
+    few = queries_of(client.get, "/reminders/?show=everything")
     fill(10)
-    assert queries() == few <= 9
+    assert queries_of(client.get, "/reminders/?show=everything") == few <= 9

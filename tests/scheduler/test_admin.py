@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_celery_beat.models import (
     ClockedSchedule,
@@ -30,6 +28,7 @@ from scheduler.models import Event, Pause, Priority, Run, RunEvent, Schedule, St
 from scheduler.tick import fire, follow_edits
 from tests.admin import Page, act, staff_with
 from tests.chromium import CHROMIUM, FLAGS, sideways
+from tests.database import queries_of
 from tests.factories import StaffFactory, UserFactory
 from tests.scheduler.rows import again, make
 
@@ -177,20 +176,15 @@ def test_the_list_is_ordered_by_the_next_run_on_request(staff: Client) -> None:
 
 
 def test_the_list_takes_as_many_queries_for_many_schedules_as_for_few(staff: Client) -> None:
-    def queries() -> int:
-        with CaptureQueriesContext(connection) as captured:
-            Page(staff, LIST)
-        return len(captured)
-
     ran(make("first"))
-    queries()  # content types and the like are remembered from now on
-    few = queries()
+    queries_of(Page, staff, LIST)  # content types and the like are remembered from now on
+    few = queries_of(Page, staff, LIST)
     for number in range(20):
         task = make(f"number {number}", f"{number} 3 * * *", task=(SYNC, "gone.task")[number % 2])
         ran(task)
         ran(task, Status.FAILED, ago=100)
         ledger.pause("alice", schedule=task.scheduling)
-    assert queries() == few
+    assert queries_of(Page, staff, LIST) == few
 
 
 def test_a_list_of_very_many_is_not_counted_to_its_end(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,6 @@ import kombu
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
@@ -20,6 +18,7 @@ from scheduler import ledger
 from scheduler.management.typed import length, moment, one_of
 from scheduler.models import Event, Missed, Pause, Run, RunEvent, Schedule, Status, Trigger
 from scheduler.tick import follow_edits
+from tests.database import queries_of
 from tests.installation import Installation, eventually
 from tests.scheduler.rows import schedule
 
@@ -90,17 +89,12 @@ def test_an_interval_and_a_field_for_seconds_are_shown_as_they_come(say: Say) ->
 
 
 def test_many_schedules_take_no_more_queries(say: Say) -> None:
-    def queries() -> int:
-        with CaptureQueriesContext(connection) as captured:
-            told(say, "schedules")
-        return len(captured)
-
-    few = queries()
+    few = queries_of(told, say, "schedules")
     crontab = PeriodicTask.objects.get(name="sync-contests").crontab
     for number in range(20):
         PeriodicTask.objects.create(name=f"schedule {number}", task=SYNC, crontab=crontab)
         a_run(schedule=schedule(f"schedule {number}"))
-    assert queries() <= few + 1
+    assert queries_of(told, say, "schedules") <= few + 1
 
 
 # --- run_job -------------------------------------------------------------------------------------------------------

@@ -9,8 +9,7 @@ import pytest
 from celery import chain
 from django.conf import settings as project
 from django.core.exceptions import ValidationError
-from django.db import connection, transaction
-from django.test.utils import CaptureQueriesContext
+from django.db import transaction
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 from kombu.exceptions import EncodeError
@@ -21,6 +20,7 @@ from scheduler import ledger
 from scheduler.ledger import acting
 from scheduler.models import Event, Pause, Priority, Run, RunEvent, Schedule, Status, Trigger
 from scheduler.publishing import message_of, publish
+from tests.database import queries_of
 from tests.scheduler.rows import schedule
 from tests.scheduler.sample_jobs import add, work
 
@@ -162,9 +162,7 @@ def test_who_asked_and_how_is_said_by_whoever_knows() -> None:
 
 
 def test_asking_takes_one_statement_to_look_and_one_to_write() -> None:
-    with CaptureQueriesContext(connection) as queries:
-        add.delay(1, 2)
-    assert len(queries) <= 2
+    assert queries_of(add.delay, 1, 2) <= 2
 
 
 # --- Asked for by people -------------------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """Runs, pauses and events in Django admin. Bob is staff, Alice a member; Charlie is staff and may only look."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -20,6 +19,7 @@ from scheduler.admin.run_page import EVENTS_SHOWN, SHOWN
 from scheduler.models import Event, Missed, Pause, Run, RunEvent, Schedule, Status, Trigger
 from scheduler.schedules import crontab
 from tests.admin import Page, act, page_of, published, staff_with
+from tests.database import queries_of
 from tests.factories import MemberFactory, StaffFactory
 from tests.scheduler.rows import schedule
 
@@ -73,12 +73,6 @@ def found(client: Client, query: str) -> set[str]:
     """The names or jobs of the runs in the list."""
     cells = Page(client, f"{RUNS}?{query}").soup.select("#result_list .field-job a")
     return {str(cell.find(string=True, recursive=False)).strip() for cell in cells}
-
-
-def queries(read: Callable[[], object]) -> int:
-    with CaptureQueriesContext(connection) as captured:
-        read()
-    return len(captured)
 
 
 # --- The list of runs ------------------------------------------------------------------------------------------------
@@ -188,9 +182,9 @@ def test_the_lists_take_as_many_queries_for_many_rows_as_for_few_and_read_no_lon
     many(1)
     for path, most in ((RUNS, 8), (EVENTS, 7), (PAUSES, 8)):
         Page(bob, path)
-        few = queries(lambda path=path: Page(bob, path))  # type: ignore[misc]  # bound to this path
+        few = queries_of(Page, bob, path)
         many(5)
-        assert queries(lambda path=path: Page(bob, path)) == few <= most, path  # type: ignore[misc]  # likewise
+        assert queries_of(Page, bob, path) == few <= most, path
     with CaptureQueriesContext(connection) as captured:
         Page(bob, RUNS)
     (rows,) = (query["sql"] for query in captured if "error_shown" in query["sql"])
@@ -277,8 +271,8 @@ def test_actions_take_as_many_queries_for_many_runs_as_for_few(bob: Client) -> N
         few = [run(status).pk for _ in range(2)]
         many = [run(status).pk for _ in range(12)]
         act(bob, RUNS, action, run(status).pk)
-        first = queries(lambda: act(bob, RUNS, action, *few))  # noqa: B023  # called at once
-        assert queries(lambda: act(bob, RUNS, action, *many)) == first  # noqa: B023  # likewise
+        first = queries_of(act, bob, RUNS, action, *few)
+        assert queries_of(act, bob, RUNS, action, *many) == first
 
 
 def test_the_button_on_a_runs_page_repeats_it_and_leads_to_the_new_one(
@@ -431,13 +425,13 @@ def test_json_is_shown_as_people_read_it(bob: Client) -> None:
 def test_a_run_with_a_long_story_takes_as_many_queries_as_one_with_a_short_one(bob: Client) -> None:
     told = of_schedule(parent=run().pk)
     Page(bob, page_of(told))
-    few = queries(lambda: Page(bob, page_of(told)))
+    few = queries_of(Page, bob, page_of(told))
     RunEvent.objects.bulk_create(
         RunEvent(run=told, subject="s", at=NOW, kind=Event.REPUBLISHED, actor="beat") for _ in range(EVENTS_SHOWN + 5)
     )
     for _ in range(15):
         run(parent=told.pk)
-    assert queries(lambda: Page(bob, page_of(told))) == few <= 10
+    assert queries_of(Page, bob, page_of(told)) == few <= 10
     page = Page(bob, page_of(told))
     assert len(page.texts(".timeline li")) == EVENTS_SHOWN + 3
     assert f"{EVENTS}?run__exact={told.pk}" in page.html
