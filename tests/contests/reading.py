@@ -5,6 +5,7 @@ from typing import Any
 
 from bs4 import BeautifulSoup
 from django.test import Client
+from icalendar import Calendar
 
 from contests.models import Contest, ContestChange
 from tests.factories import ContestFactory
@@ -38,15 +39,20 @@ class Page:
         return chip
 
 
+def events(client: Client, path: str = "/feeds/all.ics") -> dict[str, Any]:
+    """A calendar's, by name."""
+    response = client.get(path)
+    assert (response.status_code, response["Content-Type"]) == (200, "text/calendar; charset=utf-8")
+    return {str(event["summary"]): event for event in Calendar.from_ical(response.content).walk("VEVENT")}
+
+
 def starting(after: timedelta, **fields: Any) -> Contest:
     return ContestFactory(starts_at=NOW + after, **fields)
 
 
+def changed(contest: Contest, field: str, old: object, new: object, ago: timedelta = HOUR) -> None:
+    ContestChange.objects.create(contest=contest, field=field, old=str(old), new=str(new), changed_at=NOW - ago)
+
+
 def moved(contest: Contest, before: datetime, ago: timedelta = HOUR, field: str = "starts_at") -> None:
-    ContestChange.objects.create(
-        contest=contest,
-        field=field,
-        old=before.isoformat(),
-        new=contest.starts_at.isoformat(),
-        changed_at=NOW - ago,
-    )
+    changed(contest, field, before.isoformat(), contest.starts_at.isoformat(), ago)

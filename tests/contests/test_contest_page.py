@@ -14,15 +14,11 @@ from icalendar import Calendar
 from contests.history import in_words
 from contests.models import Contest, ContestChange
 from contests.sync import WRITTEN
-from tests.contests.reading import Page, starting
+from tests.contests.reading import Page, changed, starting
 from tests.factories import MemberFactory
 from tests.times import HOUR, NOW
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stopped_clock")]
-
-
-def changed(contest: Contest, field: str, old: object, new: object, ago: timedelta = HOUR) -> None:
-    ContestChange.objects.create(contest=contest, field=field, old=str(old), new=str(new), changed_at=NOW - ago)
 
 
 def fact(page: Page, name: str) -> str:

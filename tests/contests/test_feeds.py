@@ -6,16 +6,14 @@ from typing import Any
 import pytest
 import time_machine
 from bs4 import BeautifulSoup
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
-from icalendar import Calendar
 
 from config.demo.world import World
-from contests.models import Contest, ContestChange
+from contests.models import Contest
 from contests.sync import sync
 from contests.views.feeds import MOST_NEWS
-from tests.contests.reading import Page, starting
+from tests.contests.reading import Page, changed, events, starting
+from tests.database import queries_of
 from tests.times import DAY, HOUR, NOW
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stopped_clock")]
@@ -29,16 +27,6 @@ def news(client: Client, path: str = "/feeds/all.atom") -> Any:
 
 def titles(client: Client, path: str = "/feeds/all.atom") -> list[str]:
     return [title.get_text() for title in news(client, path).select("entry > title")]
-
-
-def events(client: Client, path: str = "/feeds/all.ics") -> dict[str, Any]:
-    response = client.get(path)
-    assert (response.status_code, response["Content-Type"]) == (200, "text/calendar; charset=utf-8")
-    return {str(event["summary"]): event for event in Calendar.from_ical(response.content).walk("VEVENT")}
-
-
-def changed(contest: Contest, field: str, old: object, new: object, ago: timedelta) -> None:
-    ContestChange.objects.create(contest=contest, field=field, old=str(old), new=str(new), changed_at=NOW - ago)
 
 
 def test_new_moved_and_cancelled_contests_are_news_the_newest_first(client: Client) -> None:
@@ -174,7 +162,5 @@ def test_feeds_are_bounded_and_so_are_their_queries(client: Client) -> None:
     for number in range(MOST_NEWS + 5):
         changed(starting(DAY, name=str(number)), "starts_at", NOW, NOW + DAY, number * HOUR)
     for path, most in (("/feeds/all.atom", 3), ("/feeds/all.ics", 2)):
-        with CaptureQueriesContext(connection) as captured:
-            client.get(path)
-        assert len(captured) <= most
+        assert queries_of(client.get, path) <= most
     assert len(titles(client)) == MOST_NEWS

@@ -1,6 +1,5 @@
 """The member's own calendar, at noon of 22 November 2026 in UTC. Alice and Charlie are members."""
 
-from datetime import timedelta
 from time import process_time
 from typing import Any
 
@@ -10,12 +9,12 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from icalendar import Calendar
 from pytest_django import Settings
 
 from contests.models import Contest
 from notifications.models import CalendarFeed, ContestChoice, Preference
-from tests.factories import ContestFactory, MemberFactory
+from tests.contests.reading import events, starting
+from tests.factories import MemberFactory
 from tests.pages import soup, text
 from tests.times import DAY, HOUR, NOW
 
@@ -27,15 +26,9 @@ def path(member: User) -> str:
     return f"/calendar/{feed.token}.ics"
 
 
-def events(member: User) -> dict[str, Any]:
+def events_of(member: User) -> dict[str, Any]:
     """What a calendar program without any cookie reads."""
-    response = Client().get(path(member))
-    assert (response.status_code, response["Content-Type"]) == (200, "text/calendar; charset=utf-8")
-    return {str(event["summary"]): event for event in Calendar.from_ical(response.content).walk("VEVENT")}
-
-
-def starting(after: timedelta, **fields: Any) -> Contest:
-    return ContestFactory(starts_at=NOW + after, **fields)
+    return events(Client(), path(member))
 
 
 # --- The page ------------------------------------------------------------------------------------------------------
@@ -157,28 +150,28 @@ def test_it_has_what_the_member_wants_and_nothing_else(alice: User) -> None:
     ContestChoice.objects.create(user=alice, contest=followed, wish="follow")
     ContestChoice.objects.create(user=alice, contest=muted, wish="mute")
     ContestChoice.objects.create(user=MemberFactory(username="charlie"), contest=muted, wish="follow")
-    assert sorted(events(alice)) == ["Far away", "Followed", "Wanted"]
+    assert sorted(events_of(alice)) == ["Far away", "Followed", "Wanted"]
 
 
 def test_pausing_reminders_leaves_the_calendar(alice: User) -> None:
     Preference.objects.update(paused=True, active=False)
     starting(DAY, name="Round")
-    assert list(events(alice)) == ["Round"]
+    assert list(events_of(alice)) == ["Round"]
 
 
 def test_it_reaches_thirty_days_back(alice: User) -> None:
     starting(-30 * DAY, name="Too old")
     starting(-30 * DAY + HOUR, name="Just not")
-    assert list(events(alice)) == ["Just not"]
+    assert list(events_of(alice)) == ["Just not"]
 
 
 def test_a_contest_that_moves_and_is_cancelled_stays_the_same_entry(alice: User) -> None:
     contest = starting(DAY, name="Round", key="1", changed_at=NOW)
-    before = events(alice)["Round"]
+    before = events_of(alice)["Round"]
     Contest.objects.filter(pk=contest.pk).update(starts_at=NOW + 2 * DAY, ends_at=NOW + 2 * DAY + HOUR, sequence=1)
-    moved = events(alice)["Round"]
+    moved = events_of(alice)["Round"]
     Contest.objects.filter(pk=contest.pk).update(cancelled_at=NOW, sequence=2)
-    cancelled = events(alice)["Round"]
+    cancelled = events_of(alice)["Round"]
     assert {str(event["uid"]) for event in (before, moved, cancelled)} == {"codeforces-1@codenotify"}
     assert [int(event["sequence"]) for event in (before, moved, cancelled)] == [0, 1, 2]
     assert [str(event["status"]) for event in (before, moved, cancelled)] == ["CONFIRMED", "CONFIRMED", "CANCELLED"]
@@ -195,7 +188,7 @@ def test_it_says_its_name_and_how_often_to_come_and_sets_no_alarm(alice: User) -
 
 
 def test_a_calendar_without_contests_is_one_all_the_same(alice: User) -> None:
-    assert events(alice) == {}
+    assert events_of(alice) == {}
 
 
 def test_what_did_not_change_is_not_sent_again(alice: User) -> None:
