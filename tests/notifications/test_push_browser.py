@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 from pytest_django import Settings
@@ -20,7 +21,7 @@ from notifications.channels.push import public_key
 from notifications.dispatch import dispatch
 from notifications.models import Channel
 from tests.chromium import complaints, drives_chromium, sideways, sign_in
-from tests.factories import ContestFactory, MemberFactory
+from tests.factories import ContestFactory
 from tests.push_service import PushService
 
 pytestmark = [
@@ -89,8 +90,10 @@ async () => {
 
 
 @pytest.fixture
-def page(browser: Browser, settings: Settings, service: PushService, live_server: LiveServer) -> Iterator[Page]:
-    """A profile that allows notifications. No page may make its console complain, but of what it says itself."""
+def page(
+    browser: Browser, settings: Settings, service: PushService, live_server: LiveServer, alice: User
+) -> Iterator[Page]:
+    """Alice's profile, which allows them. No page may make its console complain, but of what it says itself."""
     settings.SITE_URL = live_server.url
     said: list[str] = []
     context = browser.new_context(base_url=live_server.url, permissions=["notifications"])
@@ -98,6 +101,7 @@ def page(browser: Browser, settings: Settings, service: PushService, live_server
     page = context.new_page()
     page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: said.append(str(error)))
+    sign_in(page, alice.email)
     yield page
     context.close()
     expected = ("status of 400", "status of 404", "incognito")
@@ -129,12 +133,12 @@ class Wire:
         return self._page.evaluate(SHOWN)
 
 
-def test_alice_turns_push_on_gets_a_reminder_and_opens_the_contest(page: Page, service: PushService) -> None:
-    alice = MemberFactory(email="alice@example.org")
+def test_alice_turns_push_on_gets_a_reminder_and_opens_the_contest(
+    page: Page, alice: User, service: PushService
+) -> None:
     contest = ContestFactory(name="Round <1000>", starts_at=timezone.now() + timedelta(minutes=50))
     browser = service.browser(public_key())
     page.add_init_script(f"({MAKERS_PART})({json.dumps({'endpoint': browser.endpoint, 'keys': browser.keys})})")
-    sign_in(page, "alice@example.org")
     page.goto(CHANNELS)
     expect(page.get_by_text("This browser gets no push yet.")).to_be_visible()
     page.get_by_role("button", name="Turn push on").click()
@@ -159,10 +163,9 @@ def test_alice_turns_push_on_gets_a_reminder_and_opens_the_contest(page: Page, s
     expect(page.get_by_role("heading", name="Round <1000>")).to_be_visible()
 
 
-def test_push_is_on_after_a_reload_until_it_is_turned_off(page: Page, service: PushService) -> None:
-    alice, browser = MemberFactory(email="alice@example.org"), service.browser()
+def test_push_is_on_after_a_reload_until_it_is_turned_off(page: Page, alice: User, service: PushService) -> None:
+    browser = service.browser()
     page.add_init_script(f"({MAKERS_PART})({json.dumps({'endpoint': browser.endpoint, 'keys': browser.keys})})")
-    sign_in(page, "alice@example.org")
     page.goto(CHANNELS)
     page.get_by_role("button", name="Turn push on").click()
     expect(page.get_by_text("This browser gets push.")).to_be_visible()
@@ -176,10 +179,8 @@ def test_push_is_on_after_a_reload_until_it_is_turned_off(page: Page, service: P
 
 
 def test_what_the_server_refuses_is_said_on_the_page(page: Page) -> None:
-    MemberFactory(email="alice@example.org")
     elsewhere = {"endpoint": "http://push.example.org/1", "keys": {"p256dh": "x", "auth": "x"}}
     page.add_init_script(f"({MAKERS_PART})({json.dumps(elsewhere)})")
-    sign_in(page, "alice@example.org")
     page.goto(CHANNELS)
     page.route("**/push/subscribe/", lambda route: route.fulfill(json={"error": "Not so."}, status=400))
     page.get_by_role("button", name="Turn push on").click()
@@ -189,8 +190,6 @@ def test_what_the_server_refuses_is_said_on_the_page(page: Page) -> None:
 
 def test_a_browser_that_cannot_subscribe_says_why(page: Page) -> None:
     """As this one cannot: each test has a private window."""
-    MemberFactory(email="alice@example.org")
-    sign_in(page, "alice@example.org")
     page.goto(CHANNELS)
     page.get_by_role("button", name="Turn push on").click()
     expect(page.locator("[data-push-says]")).to_contain_text("In a private window none can")
@@ -199,8 +198,6 @@ def test_a_browser_that_cannot_subscribe_says_why(page: Page) -> None:
 
 
 def test_whatever_is_pushed_is_shown_and_no_click_leads_away(page: Page) -> None:
-    MemberFactory(email="alice@example.org")
-    sign_in(page, "alice@example.org")
     page.goto(CHANNELS)
     wire = Wire(page)
     for payload in ("", "no JSON", "[]", "null", json.dumps({"title": "T", "tag": "t", "url": "https://evil.test/"})):
@@ -214,8 +211,6 @@ def test_whatever_is_pushed_is_shown_and_no_click_leads_away(page: Page) -> None
 
 
 def test_a_later_push_of_a_contest_takes_the_place_of_an_earlier_one(page: Page) -> None:
-    MemberFactory(email="alice@example.org")
-    sign_in(page, "alice@example.org")
     page.goto(CHANNELS)
     wire = Wire(page)
     for title in ("in 24 hours", "in 1 hour"):
@@ -227,11 +222,10 @@ def test_a_later_push_of_a_contest_takes_the_place_of_an_earlier_one(page: Page)
 
 
 def test_a_browser_that_is_given_another_address_tells_it_unless_push_was_turned_off(
-    page: Page, service: PushService
+    page: Page, alice: User, service: PushService
 ) -> None:
-    alice, old, new = MemberFactory(email="alice@example.org"), service.browser(), service.browser()
+    old, new = service.browser(), service.browser()
     channel = Channel.objects.verify(alice, "push", old.endpoint, keys=old.keys)
-    sign_in(page, "alice@example.org")
     page.goto(CHANNELS)
     page.evaluate("navigator.serviceWorker.ready.then(() => true)")
     (worker,) = page.context.service_workers
@@ -246,11 +240,10 @@ def test_a_browser_that_is_given_another_address_tells_it_unless_push_was_turned
 
 
 @pytest.mark.parametrize("width", [320, 1280])
-def test_the_page_fits_and_axe_finds_nothing(page: Page, service: PushService, width: int) -> None:
-    alice, browser = MemberFactory(email="alice@example.org"), service.browser()
+def test_the_page_fits_and_axe_finds_nothing(page: Page, alice: User, service: PushService, width: int) -> None:
+    browser = service.browser()
     Channel.objects.verify(alice, "push", browser.endpoint, keys=browser.keys, label="Firefox on Windows")
     page.set_viewport_size({"width": width, "height": 700})
-    sign_in(page, "alice@example.org")
     page.goto(CHANNELS)
     expect(page.get_by_role("button", name="Turn push on")).to_be_visible()
     assert sideways(page) <= 0
