@@ -178,3 +178,12 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     yield installation
     installation.stop()
     embedded.discard(installation.data_dir)  # a server whose last user was killed waits for another one
+
+
+@pytest.fixture(scope="module")
+def its_world(installation: Installation) -> Iterator[World]:
+    """A world of our own, which the installation takes for the platforms."""
+    with WorldServer(World.around(timezone.now())) as server:
+        for code in PLATFORMS:
+            installation.environment[f"{code.upper()}_URL"] = server.url_of(code)
+        yield server.world

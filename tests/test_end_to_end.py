@@ -9,16 +9,13 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 import psycopg
 import pytest
-from django.utils import timezone
 
-from config.demo.server import WorldServer
 from config.demo.world import World
 from contests.platforms import PLATFORMS
 from tests.installation import ROOT, Installation, eventually
@@ -38,14 +35,6 @@ for task in PeriodicTask.objects.all():
 """
 
 CONTESTS = "from contests.models import Contest\nresult = Contest.objects.count()"
-
-
-@pytest.fixture(scope="module")
-def world(installation: Installation) -> Iterator[World]:
-    with WorldServer(World.around(timezone.now())) as server:
-        for code in PLATFORMS:
-            installation.environment[f"{code.upper()}_URL"] = server.url_of(code)
-        yield server.world
 
 
 def reset(installation: Installation) -> None:
@@ -69,7 +58,7 @@ def told(mails: list[Path]) -> Counter[tuple[str, str]]:
     return counted
 
 
-def test_the_commands_do_the_whole_job(installation: Installation, world: World) -> None:
+def test_the_commands_do_the_whole_job(installation: Installation, its_world: World) -> None:
     reset(installation)
     installation.python(members(3))
 
@@ -89,12 +78,12 @@ def test_the_commands_do_the_whole_job(installation: Installation, world: World)
     assert installation.json("dispatch_notifications")["sent"] == 0
 
 
-def test_a_platform_that_is_down_is_one_line_and_exit_status_one(installation: Installation, world: World) -> None:
-    world.break_down("leetcode", "garbage")
+def test_a_platform_that_is_down_is_one_line_and_exit_status_one(installation: Installation, its_world: World) -> None:
+    its_world.break_down("leetcode", "garbage")
     try:
         finished = installation.run("sync_contests")
     finally:
-        world.repair("leetcode")
+        its_world.repair("leetcode")
     assert finished.returncode == 1
     assert "LeetCode" in finished.stderr or "leetcode" in finished.stderr
     assert "Traceback" not in finished.stderr
@@ -113,7 +102,7 @@ def test_a_database_that_is_out_of_reach_is_one_line_at_once(installation: Insta
     assert time.monotonic() - began < 10
 
 
-def test_nobody_who_reads_on_is_no_error(installation: Installation, world: World) -> None:
+def test_nobody_who_reads_on_is_no_error(installation: Installation, its_world: World) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "manage.py", "sync_contests", "--json"]
@@ -136,7 +125,7 @@ def test_clean_up_prints_what_went(installation: Installation) -> None:
 
 
 def test_two_dispatches_at_the_same_moment_send_each_mail_once(
-    installation: Installation, world: World, inbox: Inbox
+    installation: Installation, its_world: World, inbox: Inbox
 ) -> None:
     reset(installation)
     installation.python(members(150))
@@ -164,7 +153,7 @@ def dispatching(installation: Installation, inbox: Inbox) -> "subprocess.Popen[b
 
 
 def test_a_dispatch_that_is_killed_loses_nothing_and_repeats_only_what_was_in_flight(
-    installation: Installation, world: World, inbox: Inbox
+    installation: Installation, its_world: World, inbox: Inbox
 ) -> None:
     victim = dispatching(installation, inbox)
     victim.kill()
@@ -183,7 +172,7 @@ def test_a_dispatch_that_is_killed_loses_nothing_and_repeats_only_what_was_in_fl
 
 
 def test_a_dispatch_goes_on_when_the_database_hangs_up_on_it(
-    installation: Installation, world: World, inbox: Inbox
+    installation: Installation, its_world: World, inbox: Inbox
 ) -> None:
     """As at a restart: what was sent is recorded as soon as the database is back, and is not sent again."""
     dispatch = dispatching(installation, inbox)
@@ -200,7 +189,7 @@ def test_a_dispatch_goes_on_when_the_database_hangs_up_on_it(
 
 
 def test_ctrl_c_ends_a_dispatch_at_once_and_what_left_does_not_leave_again(
-    installation: Installation, world: World, inbox: Inbox
+    installation: Installation, its_world: World, inbox: Inbox
 ) -> None:
     dispatch = dispatching(installation, inbox)
     dispatch.send_signal(signal.SIGINT)
@@ -214,7 +203,7 @@ def test_ctrl_c_ends_a_dispatch_at_once_and_what_left_does_not_leave_again(
     assert len(inbox.recipients) <= 301, "at most the mail that was on its way left twice"
 
 
-def test_ctrl_c_ends_a_sync_while_a_platform_does_not_answer(installation: Installation, world: World) -> None:
+def test_ctrl_c_ends_a_sync_while_a_platform_does_not_answer(installation: Installation, its_world: World) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -226,7 +215,7 @@ def test_ctrl_c_ends_a_sync_while_a_platform_does_not_answer(installation: Insta
     assert "Traceback" not in installation.log()
 
 
-def test_worker_and_beat_run_the_schedules_and_follow_an_edit(installation: Installation, world: World) -> None:
+def test_worker_and_beat_run_the_schedules_and_follow_an_edit(installation: Installation, its_world: World) -> None:
     """The default broker, PGMQ in the embedded database; the expressions are edited while both run."""
     reset(installation)
     installation.python(members(3))
@@ -259,7 +248,7 @@ def test_worker_and_beat_run_the_schedules_and_follow_an_edit(installation: Inst
     assert len(found) == 3 * len({contest for _, contest in found}), "and to everybody"
 
 
-def test_up_starts_everything_and_ctrl_c_stops_it(installation: Installation, world: World) -> None:
+def test_up_starts_everything_and_ctrl_c_stops_it(installation: Installation, its_world: World) -> None:
     port = free_port()
     up = installation.start("python", "manage.py", "up", "--port", str(port))
     eventually(lambda: "ready." in installation.log().rpartition("CodeNotify is at")[2], what="the start of the worker")

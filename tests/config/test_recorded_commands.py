@@ -8,11 +8,8 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
-from django.utils import timezone
 
-from config.demo.server import WorldServer
 from config.demo.world import World
-from contests.platforms import PLATFORMS
 from tests.installation import Installation, eventually
 
 
@@ -21,14 +18,6 @@ def _a_ledger_of_its_own(installation: Installation) -> None:
     installation.python(
         "from scheduler.models import Run, Pause; Run.objects.all().delete(); Pause.objects.all().delete()"
     )
-
-
-@pytest.fixture(scope="module")
-def world(installation: Installation) -> Iterator[World]:
-    with WorldServer(World.around(timezone.now())) as server:
-        for code in PLATFORMS:
-            installation.environment[f"{code.upper()}_URL"] = server.url_of(code)
-        yield server.world
 
 
 def runs(installation: Installation) -> list[dict[str, Any]]:
@@ -61,7 +50,7 @@ def a_sync_that_waits(installation: Installation) -> Iterator[tuple[subprocess.P
         process.wait()
 
 
-def test_each_command_is_a_run_of_its_task_with_what_came_of_it(installation: Installation, world: World) -> None:
+def test_each_command_is_a_run_of_its_task_with_what_came_of_it(installation: Installation, its_world: World) -> None:
     for command in ("clean_up_data", "dispatch_notifications", "sync_contests"):
         assert installation.run(command).returncode == 0
     recorded = [run for run in runs(installation) if run["foreground"]]
@@ -77,7 +66,7 @@ def test_each_command_is_a_run_of_its_task_with_what_came_of_it(installation: In
         assert '"seconds"' in run["result"]
 
 
-def test_what_a_command_asks_for_says_from_which_run_it_comes(installation: Installation, world: World) -> None:
+def test_what_a_command_asks_for_says_from_which_run_it_comes(installation: Installation, its_world: World) -> None:
     installation.python("from contests.models import Contest; Contest.objects.all().delete()")
     assert installation.run("sync_contests").returncode == 0
     sync, round_of_mails = runs(installation)
@@ -86,7 +75,9 @@ def test_what_a_command_asks_for_says_from_which_run_it_comes(installation: Inst
     assert round_of_mails["parent"] == sync["id"]
 
 
-def test_what_failed_is_recorded_with_the_reason_and_the_arguments(installation: Installation, world: World) -> None:
+def test_what_failed_is_recorded_with_the_reason_and_the_arguments(
+    installation: Installation, its_world: World
+) -> None:
     nobody = {"ATCODER_URL": "http://127.0.0.1:9"}
     assert installation.run("sync_contests", "--platform", "atcoder", **nobody).returncode == 1
     (run,) = runs(installation)
