@@ -73,6 +73,13 @@ class Inbox:
         return "250 OK"
 
 
+def body_of(mail: EmailMessage, kind: str = "plain") -> str:
+    """The part that is plain text, or the one that is html."""
+    part = mail.get_body((kind,))
+    assert part is not None
+    return str(part.get_content())
+
+
 def free_port() -> int:
     """A port of the loopback that nobody uses: aiosmtpd wants to know it beforehand."""
     with socket.socket() as probe:

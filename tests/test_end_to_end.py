@@ -19,7 +19,7 @@ import pytest
 from config.demo.world import World
 from contests.platforms import PLATFORMS
 from tests.installation import ROOT, Installation, eventually
-from tests.smtp import Inbox, free_port
+from tests.smtp import Inbox, body_of, free_port
 
 
 def members(count: int) -> str:
@@ -50,11 +50,8 @@ def told(mails: list[Path]) -> Counter[tuple[str, str]]:
     counted: Counter[tuple[str, str]] = Counter()
     for path in mails:
         mail = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
-        body = mail.get_body(("plain",))
-        assert body is not None
-        counted.update(
-            {(mail["To"], line) for line in body.get_content().split("\n-- ")[0].splitlines() if "://" in line}
-        )
+        text = body_of(mail).split("\n-- ")[0]
+        counted.update({(mail["To"], line) for line in text.splitlines() if "://" in line})
     return counted
 
 

@@ -19,7 +19,7 @@ from notifications.models import Channel, Provider
 from scheduler.models import Pause, Run, Schedule
 from tests.database import queries_of
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory, StaffFactory, make_members
-from tests.smtp import Inbox
+from tests.smtp import Inbox, body_of
 from tests.times import DAY, HOUR, SECOND
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("stopped_clock")]
@@ -49,9 +49,7 @@ def rows(title: str) -> list[tuple[Any, ...]]:
 
 
 def text_of(mail: EmailMessage, kind: str = "plain") -> str:
-    part = mail.get_body((kind,))
-    assert part is not None
-    return "\n".join(part.get_content().splitlines())
+    return "\n".join(body_of(mail, kind).splitlines())
 
 
 # --- Who gets it ---------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from notifications.dispatch import dispatch
 from notifications.models import Channel, ContestChoice, Notification, Preference, Status
 from notifications.planning import plan
 from tests.factories import ContestFactory, MemberFactory
-from tests.smtp import Inbox
+from tests.smtp import Inbox, body_of
 from tests.times import DAY, HOUR
 
 pytestmark = pytest.mark.django_db
@@ -50,7 +50,7 @@ def test_a_move_is_told_with_the_old_and_the_new_start(
     (mail,) = inbox.mails
     assert mail["Subject"] == f"Round 900 moved to {contest.starts_at:%a %-d %b %H:%M}"
     for kind in ("plain", "html"):
-        body = mail.get_body((kind,)).get_content()  # type: ignore[union-attr]
+        body = body_of(mail, kind)
         assert f"{before:%H:%M}" in body
         assert f"{contest.starts_at:%H:%M}" in body
     told = Notification.objects.get()
@@ -62,7 +62,7 @@ def test_a_cancellation_is_told(alice: User, contest: Contest, now: datetime, in
     dispatch()
     (mail,) = inbox.mails
     assert mail["Subject"] == "Round 900 was cancelled"
-    assert f"{contest.starts_at:%H:%M}" in mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    assert f"{contest.starts_at:%H:%M}" in body_of(mail)
 
 
 def test_it_is_told_once(alice: User, contest: Contest, inbox: Inbox) -> None:
@@ -219,7 +219,7 @@ def test_who_heard_of_a_cancellation_hears_that_it_takes_place_after_all(
     assert subjects[1::2] == [f"Round 900 takes place after all, {contest.starts_at:%a %-d %b %H:%M}"] * 2
     assert len({mail["Message-ID"] for mail in inbox.mails}) == 4
     for kind in ("plain", "html"):
-        assert f"{contest.starts_at:%H:%M}" in inbox.mails[1].get_body((kind,)).get_content()  # type: ignore[union-attr]
+        assert f"{contest.starts_at:%H:%M}" in body_of(inbox.mails[1], kind)
     told = Notification.objects.get(kind="reinstated")
     assert (told.starts_at, told.was_at, told.expires_at) == (contest.starts_at, None, contest.starts_at)
 

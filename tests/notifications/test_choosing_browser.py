@@ -15,7 +15,7 @@ from notifications.models import Channel, ContestChoice, NotificationKind, Prefe
 from tests.chromium import PHONE, WIDE, Open, complaints, drives_chromium, sideways, sign_in
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory
 from tests.push_service import base64url
-from tests.smtp import Inbox
+from tests.smtp import Inbox, body_of
 
 pytestmark = drives_chromium
 
@@ -140,9 +140,7 @@ def test_a_newcomers_way_from_signing_up_to_unsubscribing(visit: Open, inbox: In
 
 
 def link_in(inbox: Inbox, part: str) -> str:
-    body = inbox.mails[-1].get_body(("plain",))
-    assert body is not None
-    found = re.search(rf"http://[^/]+(/\S*{part}/\S+)", body.get_content())
+    found = re.search(rf"http://[^/]+(/\S*{part}/\S+)", body_of(inbox.mails[-1]))
     assert found
     return found[1]
 

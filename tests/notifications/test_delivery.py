@@ -35,7 +35,7 @@ from notifications.sending import Clock
 from notifications.settling import settle
 from tests.database import another_transaction
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory
-from tests.smtp import Inbox
+from tests.smtp import Inbox, body_of
 
 pytestmark = pytest.mark.django_db
 
@@ -57,7 +57,7 @@ def test_a_due_reminder_becomes_one_mail(inbox: Inbox) -> None:
     assert mail["To"] == alice.email
     local = start + timedelta(hours=5, minutes=30)
     assert f"{local:%H:%M}" in mail["Subject"]
-    text, html = (mail.get_body((kind,)).get_content() for kind in ("plain", "html"))  # type: ignore[union-attr]
+    text, html = (body_of(mail, kind) for kind in ("plain", "html"))
     assert "Round <1> & Co" in text
     assert f"{local:%H:%M} (Asia/Kolkata)" in text
     assert "Round &lt;1&gt; &amp; Co" in html
@@ -101,7 +101,7 @@ def test_two_lead_times_that_are_due_together_name_the_contest_once(inbox: Inbox
     assert dispatch().total("sent") == 2
 
     (mail,) = inbox.mails
-    assert mail.get_body(("plain",)).get_content().count("Only Round") == 1  # type: ignore[union-attr]
+    assert body_of(mail).count("Only Round") == 1
 
 
 def test_all_mails_of_a_round_go_over_one_connection(inbox: Inbox) -> None:
@@ -154,7 +154,7 @@ def test_a_mail_leads_to_the_contest_here_and_at_its_platform(inbox: Inbox) -> N
     contest = ContestFactory()
     dispatch()
     for kind in ("plain", "html"):
-        content = inbox.mails[0].get_body((kind,)).get_content()  # type: ignore[union-attr]
+        content = body_of(inbox.mails[0], kind)
         assert contest.url in content
         assert f"http://127.0.0.1:8000{contest.get_absolute_url()}" in content
 

@@ -10,7 +10,7 @@ from notifications.dispatch import dispatch
 from notifications.models import Channel, Notification, Preference, Status
 from notifications.planning import plan
 from tests.factories import ContestFactory, MemberFactory
-from tests.smtp import Inbox
+from tests.smtp import Inbox, body_of
 from tests.times import DAY, HOUR
 
 pytestmark = pytest.mark.django_db
@@ -62,7 +62,7 @@ def test_it_names_what_starts_until_the_next_one_and_nothing_else(inbox: Inbox) 
         dispatch(next_round_at=MONDAY + 9 * HOUR)
     (digest,) = (mail for mail in inbox.mails if mail["Subject"].startswith("Coming up"))
     assert digest["Subject"] == "Coming up: 2 contests, the first Mon 7 Jun 09:00"
-    text = digest.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    text = body_of(digest)
     assert "First" in text
     assert "Last" in text
     assert not {"Before", "Too late", "A training"} & set(text.splitlines())

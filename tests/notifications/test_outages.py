@@ -24,7 +24,7 @@ from notifications.models import Channel, Notification, Provider, Status
 from tests import mailserver
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory, make_members
 from tests.installation import ROOT, eventually
-from tests.smtp import Inbox, free_port
+from tests.smtp import Inbox, body_of, free_port
 from tests.whatsapp import Graph
 
 pytestmark = pytest.mark.django_db
@@ -139,7 +139,7 @@ def test_who_loses_an_address_is_told_at_the_other_one(inbox: Inbox) -> None:
     reminder, told = inbox.to("alice@example.org")
     assert "Round 1" in reminder["Subject"]
     assert told["Subject"] == "One of your channels works no more"
-    text = told.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    text = body_of(told)
     assert "alice@gone.example.org: The mail server refused alice@gone.example.org: 550 5.1.1 No such user" in text
     assert bob.channels.get().disabled_at is not None, "there is nowhere to tell him"
     assert not Notification.objects.filter(kind="channel-off", channel__user=bob).exists()

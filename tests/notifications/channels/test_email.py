@@ -21,7 +21,7 @@ from config.calendars import Entry, calendar
 from notifications.channels.base import GiveUp, Message
 from notifications.channels.email import Email
 from notifications.channels.email.writing import Writer, mail
-from tests.smtp import Inbox
+from tests.smtp import Inbox, body_of
 
 LINK = "https://codenotify.example.org/unsubscribe/1234567-reminders:" + "aB3_-" * 9 + "/"
 
@@ -50,12 +50,6 @@ def read(content: bytes) -> EmailMessage:
     return email.message_from_bytes(content, policy=email.policy.default)
 
 
-def body(mail: EmailMessage, kind: str) -> str:
-    part = mail.get_body((kind,))
-    assert part is not None
-    return str(part.get_content())
-
-
 def lines(text: str) -> list[str]:
     """A mail knows one kind of line end only, and those at its end say nothing."""
     return text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").split("\n")
@@ -77,8 +71,8 @@ def test_whatever_a_mail_says_can_be_read_in_it_and_no_line_is_long(
     assert max(map(len, content.split(b"\r\n"))) <= max(78, len(f"List-Unsubscribe: <{link}>"))
     assert b"\n" not in content.replace(b"\r\n", b""), "each line ends as SMTP wants it"
     mail = read(content)
-    assert lines(body(mail, "plain")) == lines(f"{sent.text}\n\n{sent.foot}")
-    assert lines(body(mail, "html")) == lines(sent.html)
+    assert lines(body_of(mail, "plain")) == lines(f"{sent.text}\n\n{sent.foot}")
+    assert lines(body_of(mail, "html")) == lines(sent.html)
     assert mail["List-Unsubscribe"] == f"<{link}>"
 
 
@@ -119,8 +113,8 @@ def test_two_recipients_share_all_but_what_is_their_own() -> None:
     assert (alice["To"], bob["To"]) == ("alice@example.org", "bob@example.org")
     assert alice["Message-ID"] != bob["Message-ID"]
     for kind in ("plain", "html"):
-        assert "alice" in body(alice, kind)
-        assert "alice" not in body(bob, kind), "the link is each one's own"
+        assert "alice" in body_of(alice, kind)
+        assert "alice" not in body_of(bob, kind), "the link is each one's own"
 
 
 @pytest.mark.parametrize(
@@ -143,8 +137,8 @@ def test_both_ways_lead_over_smtp(inbox: Inbox, settings: Settings) -> None:
     assert inbox.recipients == ["alice@example.org", '"a b"@example.org']
     first, second = inbox.mails
     assert first["From"] == second["From"] == settings.DEFAULT_FROM_EMAIL.replace("exämple", "xn--exmple-cua")
-    assert lines(body(first, "plain")) == lines(body(second, "plain"))
-    assert lines(body(first, "plain"))[:3] == [".", "..", "From me"]
+    assert lines(body_of(first, "plain")) == lines(body_of(second, "plain"))
+    assert lines(body_of(first, "plain"))[:3] == [".", "..", "From me"]
 
 
 def test_a_subject_with_a_line_break_in_it_is_refused(inbox: Inbox) -> None:
