@@ -1,7 +1,6 @@
 """The schedules in Django admin: Alice may edit them, whatever state they are in; Bob may only look."""
 
 import json
-import os
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,15 +18,14 @@ from django_celery_beat.models import (
     PeriodicTasks,
     SolarSchedule,
 )
-from playwright.sync_api import expect, sync_playwright
-from pytest_django.live_server_helper import LiveServer
+from playwright.sync_api import expect
 
 from scheduler import ledger, schedules
 from scheduler.admin.schedules import MOST_AT_ONCE
 from scheduler.models import Event, Pause, Priority, Run, RunEvent, Schedule, Status, Trigger
 from scheduler.tick import fire, follow_edits
 from tests.admin import Page, act, staff_with
-from tests.chromium import CHROMIUM, FLAGS, sideways
+from tests.chromium import CHROMIUM, PHONE, Open, sideways
 from tests.database import queries_of
 from tests.factories import StaffFactory, UserFactory
 from tests.scheduler.rows import again, make
@@ -748,62 +746,48 @@ def test_members_and_strangers_see_nothing(client: Client, db: None, path: str) 
 
 @pytest.mark.browser
 @pytest.mark.skipif(not CHROMIUM.exists(), reason=f"There is no Chromium at {CHROMIUM}.")
-def test_in_a_browser_an_expression_is_previewed_while_typing_and_its_next_run_changes(
-    live_server: LiveServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(
-        os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true"
-    )  # playwright keeps an event loop in this thread
+def test_in_a_browser_an_expression_is_previewed_while_typing_and_its_next_run_changes(visit: Open) -> None:
     alice = StaffFactory()
     mine = make()
-    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as browser:
-        page = browser.new_page(
-            base_url=live_server.url, timezone_id="Asia/Tokyo", viewport={"width": 390, "height": 800}
-        )
-        complaints: list[str] = []
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-        page.set_default_timeout(10_000)
-        page.goto(LIST)
-        page.get_by_label("Username").fill(alice.username)
-        page.get_by_label("Password").fill("correct horse")
-        page.get_by_role("button", name="Log in").click()
-        assert sideways(page) == 0
+    page = visit(LIST, PHONE, zone="Asia/Tokyo")
+    page.get_by_label("Username").fill(alice.username)
+    page.get_by_label("Password").fill("correct horse")
+    page.get_by_role("button", name="Log in").click()
+    assert sideways(page) == 0
 
-        page.goto(page_of(mine))
-        preview = page.locator("#schedule-preview")
-        expect(preview).to_contain_text("At 02:00.")
-        expect(preview).to_contain_text("Here (Asia/Tokyo)")
-        expect(preview).to_contain_text("11:00:00")
-        box = page.get_by_role("textbox", name="Cron expression")
-        box.fill("99 * * * *")
-        expect(page.locator("#cron-typed")).to_have_text("“99” is no minute: 0 to 59.")
-        expect(box).to_have_attribute("aria-invalid", "true")
-        box.fill("15 4 * * 1")
-        expect(preview).to_contain_text("At 04:15, only on Monday.")
-        expect(preview.get_by_role("row")).to_have_count(6)
-        expect(page.locator("#cron-typed")).to_be_empty()
+    page.goto(page_of(mine))
+    preview = page.locator("#schedule-preview")
+    expect(preview).to_contain_text("At 02:00.")
+    expect(preview).to_contain_text("Here (Asia/Tokyo)")
+    expect(preview).to_contain_text("11:00:00")
+    box = page.get_by_role("textbox", name="Cron expression")
+    box.fill("99 * * * *")
+    expect(page.locator("#cron-typed")).to_have_text("“99” is no minute: 0 to 59.")
+    expect(box).to_have_attribute("aria-invalid", "true")
+    box.fill("15 4 * * 1")
+    expect(preview).to_contain_text("At 04:15, only on Monday.")
+    expect(preview.get_by_role("row")).to_have_count(6)
+    expect(page.locator("#cron-typed")).to_be_empty()
 
-        page.get_by_label("Every so often").check()
-        expect(box).to_be_hidden()
-        page.get_by_role("button", name="Save", exact=True).click()
-        expect(page.get_by_text("Say a number from 1.")).to_be_visible()
-        page.wait_for_load_state("networkidle")
-        expect(page.get_by_text("Say a number from 1.")).to_be_visible()
-        page.get_by_label("How often").fill("90")
-        page.get_by_label("Unit").select_option("seconds")
-        expect(preview).to_contain_text("Every 90 seconds.")
-        page.get_by_label("By a cron expression").check()
-        expect(preview).to_contain_text("At 04:15, only on Monday.")
+    page.get_by_label("Every so often").check()
+    expect(box).to_be_hidden()
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("Say a number from 1.")).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    expect(page.get_by_text("Say a number from 1.")).to_be_visible()
+    page.get_by_label("How often").fill("90")
+    page.get_by_label("Unit").select_option("seconds")
+    expect(preview).to_contain_text("Every 90 seconds.")
+    page.get_by_label("By a cron expression").check()
+    expect(preview).to_contain_text("At 04:15, only on Monday.")
 
-        page.get_by_label("Job*").select_option(SYNC)
-        expect(page.locator("#schedule-jobs")).to_contain_text("platforms")
-        assert sideways(page) == 0
-        page.get_by_role("button", name="Save", exact=True).click()
-        row = page.get_by_role("row").filter(has_text="mine")
-        expect(row).to_contain_text("At 04:15, only on Monday")
-        expect(row).to_contain_text("04:15 UTC")
+    page.get_by_label("Job*").select_option(SYNC)
+    expect(page.locator("#schedule-jobs")).to_contain_text("platforms")
+    assert sideways(page) == 0
+    page.get_by_role("button", name="Save", exact=True).click()
+    row = page.get_by_role("row").filter(has_text="mine")
+    expect(row).to_contain_text("At 04:15, only on Monday")
+    expect(row).to_contain_text("04:15 UTC")
 
-        row.get_by_role("switch").click()
-        expect(page.get_by_role("switch", name="mine is on")).not_to_be_checked()
-        assert complaints == []
+    row.get_by_role("switch").click()
+    expect(page.get_by_role("switch", name="mine is on")).not_to_be_checked()
