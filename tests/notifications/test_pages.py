@@ -20,7 +20,7 @@ from notifications.messages import unsubscribe_url
 from notifications.models import Channel, ContestChoice, Notification, Preference
 from notifications.planning import plan
 from tests.factories import ContestFactory, MemberFactory
-from tests.pages import soup, text
+from tests.pages import read, soup, text
 
 pytestmark = pytest.mark.django_db
 
@@ -144,7 +144,7 @@ def test_the_form_shown_can_be_saved_as_it_is(client: Client, wishes: dict[str, 
 
 
 def test_every_zone_that_is_offered_can_be_chosen(client: Client, alice: User) -> None:
-    page = BeautifulSoup(client.get("/preferences/").content, "lxml")
+    page = read(client, "/preferences/")
     zones = [str(option["value"]) for option in page.select("[name=time_zone] option")]
     assert {"UTC", "Europe/Lisbon"} < set(zones)
     assert not {"localtime", "Factory"} & set(zones)
