@@ -15,7 +15,7 @@ from django.utils import timezone
 from notifications.channels import CHANNELS
 from notifications.delivery import ChannelReport, deliver
 from notifications.models import OPEN_STATUSES, Channel, Notification, Preference
-from notifications.planning import plan
+from notifications.planning import Planned, plan
 from notifications.sending import Clock
 
 UNTIL_THE_NEXT_ROUND = timedelta(minutes=30)
@@ -81,9 +81,7 @@ def dispatch(
     now = timezone.now()
     until = max(now, next_round_at or now + UNTIL_THE_NEXT_ROUND)
     report = DispatchReport()
-    with transaction.atomic():
-        planned = plan(now, until)
-        transaction.set_rollback(dry_run)
+    planned = _rehearsed(now, until) if dry_run else plan(now, until)
     report.planned_by_kind, report.expired, report.skipped = planned.by_kind, planned.expired, planned.skipped
     if not dry_run:
         stop_at = inf if within is None else began + within.total_seconds()
@@ -91,6 +89,14 @@ def dispatch(
         report.next_at = _next_at(timezone.now())
     report.seconds = monotonic() - began
     return report
+
+
+@transaction.atomic
+def _rehearsed(now: datetime, until: datetime) -> Planned:
+    """What a plan would do."""
+    planned = plan(now, until)
+    transaction.set_rollback(True)
+    return planned
 
 
 def _deliver_all(on_progress: Callable[[int], None], clock: Clock) -> dict[str, ChannelReport]:

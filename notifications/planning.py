@@ -10,6 +10,7 @@ from datetime import datetime
 from django.db import IntegrityError, connection, transaction
 
 from notifications import changes, digests, reminders, settling
+from notifications.deadlocks import tried_again
 from notifications.models import Horizon, Status
 from notifications.scope import Scope
 
@@ -42,11 +43,14 @@ def plan(now: datetime, until: datetime) -> Planned:
     """Add what would be late if it were not sent before `until`, and resolve what is not to be sent after all.
 
     A reminder is due at the contest's start less the lead; one whose contest appeared inside the lead is due at once.
+
+    Whether all still is there of which the new ones speak is seen when the transaction ends: it must be the plan's own,
+    or the plan cannot be tried again.
     """
     tries = 3
     while True:
         try:
-            return _plan(now, until)
+            return tried_again(lambda: _plan(now, until), "a plan")
         except IntegrityError:  # a member or a contest went away in this very moment
             tries -= 1
             if not tries:

@@ -1,8 +1,10 @@
 """Planning: who is to be told of what, decided by one statement."""
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from typing import TypeVar
 from uuid import uuid4
 
 import pytest
@@ -12,16 +14,20 @@ from django.utils import timezone
 
 from contests.models import Contest
 from notifications import planning, settling
+from notifications.dispatch import dispatch
 from notifications.models import Channel, Notification, Preference, Status
 from notifications.planning import plan
 from notifications.scope import Scope
 from tests.database import another_transaction
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory
+from tests.smtp import Inbox
 
 pytestmark = pytest.mark.django_db
 
 HALF_HOUR = timedelta(minutes=30)
 LEADS = [24 * 60, 60]
+
+Result = TypeVar("Result")
 
 
 def plan_round(now: datetime) -> int:
@@ -215,15 +221,45 @@ def test_a_member_who_goes_while_planning_stops_nobody(now: datetime) -> None:
     alice, bob = MemberFactory(), MemberFactory()
     with ThreadPoolExecutor() as pool, another_transaction() as cursor:
         cursor.execute("DELETE FROM notifications_channel WHERE user_id = %s", [alice.pk])
-        planned = pool.submit(plan_round_and_disconnect, now)
+        planned = pool.submit(and_disconnect, lambda: plan_round(now))
         wait_until_somebody_waits_for_a_lock()
     assert planned.result() == 1
     assert Notification.objects.get().channel.user == bob
 
 
-def plan_round_and_disconnect(now: datetime) -> int:
+@pytest.mark.django_db(transaction=True)
+def test_a_member_who_goes_in_the_middle_of_a_round_stops_nobody(now: datetime, inbox: Inbox) -> None:
+    """Whether the channel is still there is seen when the plan is committed, and not before."""
+    ContestFactory()
+    alice, bob = MemberFactory(), MemberFactory()
+    with ThreadPoolExecutor() as pool, another_transaction() as cursor:
+        cursor.execute("DELETE FROM notifications_channel WHERE user_id = %s", [alice.pk])
+        dispatched = pool.submit(and_disconnect, dispatch)
+        wait_until_somebody_waits_for_a_lock()
+    assert dispatched.result().total("sent") == 1
+    assert inbox.recipients == [bob.email]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_member_who_goes_and_a_plan_that_wait_for_each_other_stop_nobody(now: datetime) -> None:
+    """The plan has resolved what the account's deletion is to delete, which holds the channel that the plan needs."""
+    began = ContestFactory(starts_at=now - timedelta(hours=1))
+    ContestFactory()
+    alice, bob = MemberFactory(), MemberFactory()
+    NotificationFactory(channel=alice.channels.get(), contest=began)
+    with ThreadPoolExecutor() as pool, another_transaction() as cursor:
+        cursor.execute("SELECT FROM notifications_channel WHERE user_id = %s FOR UPDATE", [alice.pk])
+        planned = pool.submit(and_disconnect, lambda: plan_round(now))
+        wait_until_somebody_waits_for_a_lock()
+        cursor.execute("DELETE FROM notifications_notification WHERE contest_id = %s", [began.pk])
+        cursor.execute("DELETE FROM notifications_channel WHERE user_id = %s", [alice.pk])
+    assert planned.result() == 1
+    assert Notification.objects.get().channel.user == bob
+
+
+def and_disconnect(work: Callable[[], Result]) -> Result:
     try:
-        return plan_round(now)
+        return work()
     finally:
         connection.close()
 
