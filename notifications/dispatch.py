@@ -14,12 +14,12 @@ from django.utils import timezone
 
 from notifications.channels import CHANNELS
 from notifications.delivery import ChannelReport, deliver
-from notifications.models import OPEN_STATUSES, Channel, Notification, Preference
+from notifications.models import OPEN_STATUSES, Channel, Horizon, Notification, Preference
 from notifications.planning import Planned, plan
 from notifications.sending import Clock
 
 UNTIL_THE_NEXT_ROUND = timedelta(minutes=30)
-"""How far ahead a round looks when nobody says when the next one is."""
+"""How far ahead a round looks at least when nobody says when the next one is."""
 
 
 @dataclass(slots=True)
@@ -79,7 +79,7 @@ def dispatch(
     """
     began = monotonic()
     now = timezone.now()
-    until = max(now, next_round_at or now + UNTIL_THE_NEXT_ROUND)
+    until = next_round(now, next_round_at)
     report = DispatchReport()
     planned = _rehearsed(now, until) if dry_run else plan(now, until)
     report.planned_by_kind, report.expired, report.skipped = planned.by_kind, planned.expired, planned.skipped
@@ -89,6 +89,18 @@ def dispatch(
         report.next_at = _next_at(timezone.now())
     report.seconds = monotonic() - began
     return report
+
+
+def next_round(now: datetime, told: datetime | None = None) -> datetime:
+    """When the next round is: as somebody told; else as an earlier round was told, or in half an hour if that is later.
+
+    A round that is asked for in between, as after a sync, looks as far ahead as the one before it: what it finds new
+    would else wait for a round that comes too late.
+    """
+    if told and told > now:
+        return told
+    planned = Horizon.objects.filter(until__gt=now).values_list("until", flat=True).first()
+    return max(now + UNTIL_THE_NEXT_ROUND, planned or now)
 
 
 @transaction.atomic

@@ -64,7 +64,7 @@ def _plan(now: datetime, until: datetime) -> Planned:
     1. Hold the horizon: one plan at a time.
     2. End the pauses whose time is over, and take the marks.
     3. Resolve what is planned and no longer right; add reminders, what moved or was cancelled, and digests.
-    4. Drop the marks, and move the horizon on.
+    4. Drop the marks, and move the horizon.
     """
     horizon, _ = Horizon.objects.select_for_update().get_or_create(pk=1)
     scope = _scope(now, until, horizon.until)
@@ -78,8 +78,8 @@ def _plan(now: datetime, until: datetime) -> Planned:
         cursor.execute("DELETE FROM notifications_replan WHERE taken")
         if planned.new >= MANY:
             cursor.execute("ANALYZE notifications_notification")
-    if horizon.until is None or horizon.until < until:
-        Horizon.objects.filter(pk=1).update(until=until)
+    # Back as well, where the next round comes sooner than the last one was told: what is new was not planned beyond.
+    Horizon.objects.filter(pk=1).update(until=until)
     return planned
 
 

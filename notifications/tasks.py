@@ -6,7 +6,7 @@ from celery import Task, shared_task
 from django.utils import timezone
 
 from contests.models import Contest
-from notifications.dispatch import UNTIL_THE_NEXT_ROUND, dispatch
+from notifications.dispatch import UNTIL_THE_NEXT_ROUND, dispatch, next_round
 
 logger = logging.getLogger(__name__)
 
@@ -14,7 +14,7 @@ LONGEST_ROUND = timedelta(minutes=7)
 """Well within the time limit of tasks (CELERY_TASK_SOFT_TIME_LIMIT): another round goes on where this one ends."""
 
 URGENT = 2 * UNTIL_THE_NEXT_ROUND
-"""What begins within that time may begin before the next scheduled round."""
+"""What begins within that time may begin before the next scheduled round, of which nobody may have said when it is."""
 
 AT_LEAST = timedelta(seconds=10)
 """Between a round and one that follows it for the sake of what had to wait, as for the end of quiet hours."""
@@ -24,11 +24,12 @@ AT_LEAST = timedelta(seconds=10)
 def dispatch_notifications(self: "Task[[], dict[str, Any]]") -> dict[str, Any]:
     """Send the reminders that are due, or would be late by the next round.
 
-    The scheduler says in the message's header `next_run_at` when that will be; without it half an hour is assumed. What
-    could not be sent yet, or may not be, is sent by another round as soon as it may.
+    The scheduler says in the message's header `next_run_at` when that will be; without it, what it said to an earlier
+    round holds, or half an hour is assumed. What could not be sent yet, or may not be, is sent by another round as soon
+    as it may.
     """
     told = (self.request.headers or {}).get("next_run_at")
-    next_round_at = datetime.fromisoformat(told) if told else timezone.now() + UNTIL_THE_NEXT_ROUND
+    next_round_at = next_round(timezone.now(), datetime.fromisoformat(told) if told else None)
     report = dispatch(next_round_at=next_round_at, within=LONGEST_ROUND)
     for error in report.errors:
         logger.warning("A message did not leave: %s", error)
@@ -53,5 +54,6 @@ def dispatch_if_urgent() -> None:
     """Ask for a round where a scheduled one may come too late: something begins before it, and a member changed what
     they want to hear of."""
     now = timezone.now()
-    if Contest.objects.filter(starts_at__gt=now, starts_at__lte=now + URGENT).exists():
+    until = max(now + URGENT, next_round(now))
+    if Contest.objects.filter(starts_at__gt=now, starts_at__lte=until).exists():
         dispatch_soon()

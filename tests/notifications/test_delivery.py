@@ -487,3 +487,26 @@ def test_the_next_round_decides_how_far_ahead_this_one_looks(inbox: Inbox) -> No
     ContestFactory(starts_at=timezone.now() + timedelta(hours=1, minutes=10))
     assert dispatch(next_round_at=timezone.now() + timedelta(minutes=5)).planned == 0
     assert dispatch(next_round_at=timezone.now() + timedelta(minutes=15)).planned == 1
+
+
+def test_what_turns_up_between_two_rounds_is_due_before_the_next_one_and_told_by_one_in_between(inbox: Inbox) -> None:
+    """The round before knew when the next one comes; one by hand, or after a sync, is told by nobody."""
+    MemberFactory(preference__lead_minutes=[60])
+    now = timezone.now()
+    with time_machine.travel(now, tick=False) as clock:
+        dispatch(next_round_at=now + timedelta(hours=6))
+        clock.shift(timedelta(minutes=10))
+        ContestFactory(starts_at=now + timedelta(hours=4))
+        assert dispatch().planned == 1, "in six hours it would have begun"
+
+
+def test_when_rounds_come_more_often_from_now_on_nothing_is_early_and_nothing_lost(inbox: Inbox) -> None:
+    """Who edits the schedule brings the next round forward, and up to where all is planned with it."""
+    MemberFactory(preference__lead_minutes=[60])
+    now = timezone.now()
+    with time_machine.travel(now, tick=False) as clock:
+        dispatch(next_round_at=now + timedelta(days=1))
+        ContestFactory(starts_at=now + timedelta(hours=4))
+        assert dispatch(next_round_at=now + timedelta(minutes=30)).planned == 0, "it is in four hours"
+        clock.shift(timedelta(hours=2, minutes=50))
+        assert dispatch(next_round_at=now + timedelta(hours=3, minutes=20)).planned == 1

@@ -8,8 +8,9 @@ import time_machine
 from django.utils import timezone
 
 from notifications import tasks
+from notifications.dispatch import dispatch
 from notifications.models import Notification
-from notifications.tasks import dispatch_notifications
+from notifications.tasks import dispatch_if_urgent, dispatch_notifications
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory
 from tests.smtp import Inbox
 
@@ -69,3 +70,17 @@ def test_who_ends_a_pause_between_two_rounds_is_told_of_what_begins_before_the_n
     with time_machine.travel(until, tick=False):
         dispatch_notifications()
     assert len(inbox.mails) == 1
+
+
+def test_where_rounds_are_rare_a_change_of_mind_asks_for_one_whenever_something_begins_before_the_next(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_for: list[None] = []
+    monkeypatch.setattr(dispatch_notifications, "delay", lambda: asked_for.append(None))
+    now = timezone.now()
+    ContestFactory(starts_at=now + timedelta(hours=5))
+    dispatch_if_urgent()
+    assert not asked_for, "the next round is in half an hour"
+    dispatch(next_round_at=now + timedelta(hours=6))
+    dispatch_if_urgent()
+    assert len(asked_for) == 1
