@@ -100,7 +100,12 @@ class Outcome:
 
 def outcome(letter: Letter, status: Status, error: object = "", **more: Any) -> Outcome:
     pks = tuple(notice.id for notice in letter.notices)
-    return Outcome(letter.envelope.message, letter.envelope.channel, pks, status, str(error), **more)
+    return Outcome(letter.envelope.message, letter.envelope.channel, pks, status, _kept(str(error)), **more)
+
+
+def _kept(text: str) -> str:
+    """With what PostgreSQL does not take replaced: one server's odd reply would lose the outcomes of all others."""
+    return text.encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def untried(letter: Letter) -> Outcome:

@@ -510,3 +510,14 @@ def test_when_rounds_come_more_often_from_now_on_nothing_is_early_and_nothing_lo
         assert dispatch(next_round_at=now + timedelta(minutes=30)).planned == 0, "it is in four hours"
         clock.shift(timedelta(hours=2, minutes=50))
         assert dispatch(next_round_at=now + timedelta(hours=3, minutes=20)).planned == 1
+
+
+def test_a_reply_that_no_table_takes_stops_nobody_and_no_mail_is_sent_twice(inbox: Inbox) -> None:
+    contest = ContestFactory()
+    for name in ("alice", "bob", "carol"):
+        NotificationFactory(contest=contest, channel=MemberFactory(email=f"{name}@example.org").channels.get())
+    inbox.refuse = lambda address: "550 5.1.1 No such\0user" if address.startswith("bob") else None
+
+    assert deliver("email").errors == ("The mail server refused bob@example.org: 550 5.1.1 No such�user",)
+
+    assert statuses() == {Status.SENT: 2, Status.FAILED: 1}
