@@ -11,6 +11,7 @@ from threading import Condition
 from uuid import UUID
 
 from celery.exceptions import SoftTimeLimitExceeded
+from django.utils import timezone
 
 from notifications.channels.base import Channel, DeliveryError, Message, ProviderDown, RetryLater
 from notifications.claiming import LEASE
@@ -39,7 +40,8 @@ class Clock:
 class Sender:
     """Sends letters over one channel, from as many threads as it allows. Each is in hand until it is settled.
 
-    When the provider is down what is in hand waits, and no attempt of its is used up. When time is up it is left out.
+    When the provider is down what is in hand waits, and no attempt of its is used up. When time is up it is left out,
+    as is what is worth nothing any more.
     """
 
     def __init__(self, channel: Channel, clock: Clock) -> None:
@@ -114,7 +116,7 @@ class Sender:
                 self._keep(_unexpected(letter, error))
 
     def _sent(self, letter: Letter, message: Message, lets_go_at: float) -> Outcome:
-        if self._ends or self._clock.is_over or time.monotonic() > lets_go_at:
+        if self._ends or self._clock.is_over or time.monotonic() > lets_go_at or timezone.now() >= message.expires_at:
             return untried(letter)
         if self._down:
             return failed(letter, self._down)

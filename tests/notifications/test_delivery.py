@@ -521,3 +521,18 @@ def test_a_reply_that_no_table_takes_stops_nobody_and_no_mail_is_sent_twice(inbo
     assert deliver("email").errors == ("The mail server refused bob@example.org: 550 5.1.1 No such�user",)
 
     assert statuses() == {Status.SENT: 2, Status.FAILED: 1}
+
+
+def test_what_has_begun_while_it_waited_for_its_turn_is_not_sent(inbox: Inbox) -> None:
+    """A whole batch is claimed at once, and a slow server takes it one by one."""
+    channels = [MemberFactory().channels.get() for _ in range(3)]
+    contest = ContestFactory(starts_at=timezone.now() + timedelta(seconds=1))
+    for channel in channels:
+        NotificationFactory(contest=contest, channel=channel)
+    inbox.delay = lambda address: 1.2
+
+    assert deliver("email").sent == len(inbox.mails) == 1
+
+    assert dispatch().expired == 2
+    expired = Notification.objects.filter(status=Status.EXPIRED)
+    assert {each.error for each in expired} == {"The contest began before this could be sent."}
