@@ -13,7 +13,7 @@ from django.utils import timezone
 from contests.models import Contest
 from notifications import digests
 from notifications.messages import Envelope, Item, Letter, Notice
-from notifications.models import OPEN_STATUSES, Notification, NotificationKind
+from notifications.models import OPEN_STATUSES, Channel, Notification, NotificationKind
 
 LEASE = timedelta(minutes=5)
 """How long a claim holds. A process that has not sent what it claimed when half of it is over lets the rest go.
@@ -23,7 +23,8 @@ Well below the shortest lead: what a killed process had in hand is still told be
 
 # A whole channel is claimed or none of it: what is due together leaves as one message of its kind, whoever sends it.
 # The lock on the channel lets any number of claimers share the work; it is weaker than a foreign key's, so that plans
-# go on meanwhile. Nobody waits for a row that another holds, so nobody can wait in a circle.
+# go on meanwhile. Nobody waits for a row that another holds, so nobody can wait in a circle. A channel that was turned
+# off since the plan is left alone: the next plan resolves what waits there.
 _CLAIM = """
 WITH mine AS (
     SELECT channel.id, channel.user_id, channel.address, channel.keys
@@ -33,6 +34,8 @@ WITH mine AS (
         AND notification.available_at <= %(now)s
         AND notification.expires_at > %(now)s
         AND channel.kind = %(kind)s
+        AND channel.verified_at IS NOT NULL
+        AND channel.disabled_at IS NULL
     ORDER BY notification.available_at
     LIMIT %(batch)s
     FOR NO KEY UPDATE OF channel SKIP LOCKED
@@ -82,7 +85,7 @@ def claim(kind: str, claimer: UUID, most: int) -> Sequence[Letter]:
 def is_anything_due(kind: str, now: datetime) -> bool:
     """Whether anything of this kind could leave now, whoever holds it."""
     due = Notification.objects.filter(status__in=OPEN_STATUSES, available_at__lte=now, expires_at__gt=now)
-    return due.filter(channel__kind=kind).exists()
+    return due.filter(channel__in=Channel.objects.usable().filter(kind=kind)).exists()
 
 
 def _letters(rows: Sequence[tuple[Any, ...]], now: datetime) -> Sequence[Letter]:

@@ -536,3 +536,14 @@ def test_what_has_begun_while_it_waited_for_its_turn_is_not_sent(inbox: Inbox) -
     assert dispatch().expired == 2
     expired = Notification.objects.filter(status=Status.EXPIRED)
     assert {each.error for each in expired} == {"The contest began before this could be sent."}
+
+
+def test_nothing_is_claimed_for_a_channel_that_was_turned_off_since_the_plan(inbox: Inbox) -> None:
+    for number in range(2):
+        NotificationFactory(channel=MemberFactory(email=f"{number}@example.org").channels.get())
+    Channel.objects.filter(address="0@example.org").remove()
+
+    assert deliver("email").sent == 1
+
+    assert inbox.recipients == ["1@example.org"]
+    assert dispatch().skipped == 1
