@@ -102,8 +102,8 @@ def _next_letters(kind: str, claimer: UUID, clock: Clock, *, can_wait: bool) -> 
         allowed, free_at = providers.let_through(kind, BATCH, now := timezone.now())
         letters = claim(kind, claimer, allowed) if allowed else ()
         providers.give_back(kind, allowed - len(letters))
-        nap = 0.02 if allowed else (free_at - now).total_seconds()
-        if letters or not can_wait or nap > LONGEST_NAP or not is_anything_due(kind, now):
+        if letters or not can_wait or free_at is None or not is_anything_due(kind, now):
             return letters
-        time.sleep(max(nap, 0.01))
+        nap = 0.02 if allowed else (free_at - now).total_seconds()
+        time.sleep(min(max(nap, 0.01), LONGEST_NAP))
     return ()

@@ -39,14 +39,15 @@ WHERE kind = %(kind)s AND per_second IS NOT NULL
 """
 
 
-def let_through(kind: str, most: int, now: datetime) -> tuple[int, datetime]:
-    """How many messages, of at most so many, may leave now; and when the next one may where none may.
+def let_through(kind: str, most: int, now: datetime) -> tuple[int, datetime | None]:
+    """How many messages, of at most so many, may leave now; and when the next one is within the rate.
 
-    A provider that is down gets one message when its pause is over, which shows how it is.
+    None may while it is down, and nobody knows for how long. It gets one message when its pause is over, which shows
+    how it is.
     """
     provider, _ = Provider.objects.get_or_create(kind=kind)
-    if until := provider.paused_until(now):
-        return 0, until
+    if provider.paused_until(now):
+        return 0, None
     if provider.is_tried:
         most = 1
     if provider.per_second is None:

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import combinations
@@ -19,8 +20,10 @@ from pytest_django import Settings
 
 from config.breaker import BreakerState
 from notifications.channels import email
+from notifications.delivery import deliver
 from notifications.dispatch import dispatch
 from notifications.models import Channel, Notification, Provider, Status
+from notifications.sending import Clock
 from tests import mailserver
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory, make_members
 from tests.installation import ROOT, eventually
@@ -146,3 +149,14 @@ def test_who_loses_an_address_is_told_at_the_other_one(inbox: Inbox) -> None:
     inbox.mails.clear()
     dispatch()
     assert inbox.mails == []
+
+
+def test_a_provider_that_takes_less_than_a_message_a_second_is_waited_for(inbox: Inbox) -> None:
+    Provider.objects.filter(kind="email").update(per_second=0.5)
+    contest = ContestFactory()
+    for _ in range(3):
+        NotificationFactory(contest=contest)
+
+    report = deliver("email", clock=Clock(time.monotonic() + 2.5))
+
+    assert (report.sent, report.unfinished) == (2, True), "one at once, and one after two seconds"
