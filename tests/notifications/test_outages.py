@@ -160,3 +160,15 @@ def test_a_provider_that_takes_less_than_a_message_a_second_is_waited_for(inbox:
     report = deliver("email", clock=Clock(time.monotonic() + 2.5))
 
     assert (report.sent, report.unfinished) == (2, True), "one at once, and one after two seconds"
+
+
+def test_all_messages_of_one_member_count_towards_the_rate(inbox: Inbox) -> None:
+    """A channel is claimed as a whole, and may be worth more messages than were let through."""
+    Provider.objects.filter(kind="email").update(per_second=1)
+    contest, channel = ContestFactory(), MemberFactory().channels.get()
+    for kind in ("reminder", "moved", "reinstated"):
+        NotificationFactory(contest=contest, channel=channel, kind=kind)
+
+    assert deliver("email").messages == 3
+
+    assert Provider.objects.get(kind="email").free_at > timezone.now() + timedelta(seconds=2)
