@@ -84,7 +84,7 @@ def _record(kind: str, now: datetime, error: str, after: timedelta | None) -> No
         provider.down_since = provider.down_since or now
         if after and provider.breaker_opened_at:
             provider.breaker_opened_at = max(provider.breaker_opened_at, now + after - Provider.BREAKER_PAUSE)
-    else:
+    elif not provider.paused_until(now):  # else it was handed over before others heard that nothing is taken any more
         provider.record_success(now)
         provider.down_since = None
     provider.save(update_fields=(*Provider.BREAKER_FIELDS, "down_since"))

@@ -19,6 +19,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from config.breaker import BreakerState
+from notifications import providers
 from notifications.channels import email
 from notifications.delivery import deliver
 from notifications.dispatch import dispatch
@@ -172,3 +173,15 @@ def test_all_messages_of_one_member_count_towards_the_rate(inbox: Inbox) -> None
     assert deliver("email").messages == 3
 
     assert Provider.objects.get(kind="email").free_at > timezone.now() + timedelta(seconds=2)
+
+
+def test_what_left_before_a_provider_asked_for_rest_does_not_wake_it() -> None:
+    """Of two processes, one has its last message taken while the other hears that there shall be no more."""
+    now = timezone.now()
+    providers.record("whatsapp", now, error="Slow down", after=timedelta(hours=1))
+    providers.record("whatsapp", now + timedelta(seconds=1))
+    assert providers.let_through("whatsapp", 10, now + timedelta(minutes=59))[0] == 0
+    later = now + timedelta(minutes=61)
+    assert providers.let_through("whatsapp", 10, later)[0] == 1
+    providers.record("whatsapp", later)
+    assert providers.let_through("whatsapp", 10, later)[0] == 10
