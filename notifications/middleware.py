@@ -6,7 +6,7 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from notifications.models import Preference, time_zones
+from notifications.models import SUMMERLESS, Preference, time_zones
 
 ZONE_COOKIE = "time_zone"
 SEEN_EVERY = timedelta(hours=12)
@@ -15,7 +15,8 @@ SEEN_EVERY = timedelta(hours=12)
 
 def browser_zone(request: HttpRequest) -> ZoneInfo | None:
     """The zone that the visitor's browser said it is in (static/app.js sets the cookie)."""
-    name = request.COOKIES.get(ZONE_COOKIE, "")
+    said = request.COOKIES.get(ZONE_COOKIE, "")
+    name = SUMMERLESS.get(said, said)
     return ZoneInfo(name) if name in time_zones() else None
 
 

@@ -46,11 +46,14 @@ def default_platforms() -> list[str]:
 NOWHERE = {"Factory", "localtime"}
 """Names that stand beside those of zones: for none, and for this machine's own, which the database does not know."""
 
+SUMMERLESS = {"CET": "Europe/Brussels", "EET": "Europe/Athens", "MET": "Europe/Brussels", "WET": "Europe/Lisbon"}
+"""Zones whose names are abbreviations to PostgreSQL, of a time that knows no summer; and what they are names of."""
+
 
 @cache
 def time_zones() -> frozenset[str]:
-    """The names that a member may choose from; read from disk once."""
-    return frozenset(available_timezones() - NOWHERE)
+    """The names that a member may choose from, and that the database understands alike; read from disk once."""
+    return frozenset(available_timezones() - NOWHERE - SUMMERLESS.keys())
 
 
 def zone_called(name: str) -> ZoneInfo:

@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import DataError, connection, transaction
@@ -15,7 +16,7 @@ from django.utils import timezone
 from contests.models import Contest
 from notifications import planning, settling
 from notifications.dispatch import dispatch
-from notifications.models import Channel, Notification, Preference, Status
+from notifications.models import Channel, Notification, Preference, Status, time_zones
 from notifications.planning import plan
 from notifications.scope import Scope
 from tests.database import another_transaction
@@ -201,6 +202,21 @@ def test_the_database_takes_no_zone_that_it_does_not_know(now: datetime) -> None
     """Whatever is reckoned in it would fail, for everybody."""
     with pytest.raises(DataError, match="US/Pacific-New"), transaction.atomic():
         MemberFactory(preference__time_zone="US/Pacific-New")
+
+
+@pytest.mark.parametrize("moment", [datetime(2025, 1, 15, tzinfo=UTC), datetime(2025, 7, 15, tzinfo=UTC)])
+def test_the_database_understands_every_zone_that_is_offered_as_we_do(moment: datetime) -> None:
+    """Among what it takes for an abbreviation are names of zones with summer time: quiet hours were off by an hour.
+
+    Of times to come, either may have heard of a change of law before the other.
+    """
+    names = sorted(time_zones())
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT name, %s::timestamptz AT TIME ZONE name FROM unnest(%s::text[]) AS zone (name)", [moment, names]
+        )
+        reckoned = dict(cursor.fetchall())
+    assert reckoned == {name: moment.astimezone(ZoneInfo(name)).replace(tzinfo=None) for name in names}
 
 
 def test_after_many_new_reminders_the_database_knows_of_them(now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
