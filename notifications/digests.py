@@ -44,7 +44,7 @@ WHERE preference.digest <> 'off'
         FROM contests_contest contest
         {CHOICE}
         WHERE contest.starts_at > digest.at
-            AND contest.starts_at <= digest.at + {AHEAD}
+            AND contest.starts_at <= {AHEAD.format(moment="digest.at")}
             AND contest.cancelled_at IS NULL
             AND {INTERESTING}
     )
@@ -66,7 +66,7 @@ JOIN notifications_channel channel ON channel.id = notification.channel_id
 JOIN notifications_preference preference ON preference.user_id = channel.user_id
 JOIN contests_contest contest
     ON contest.starts_at > greatest(notification.starts_at, %(now)s)
-    AND contest.starts_at <= notification.starts_at + {AHEAD}
+    AND contest.starts_at <= {AHEAD.format(moment="notification.starts_at")}
     AND contest.cancelled_at IS NULL
 {CHOICE}
 WHERE notification.id = ANY (%(digests)s)

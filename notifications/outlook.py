@@ -134,7 +134,7 @@ CROSS JOIN LATERAL (
     FROM contests_contest contest
     {CHOICE}
     WHERE contest.starts_at > digest.at
-        AND contest.starts_at <= digest.at + {AHEAD}
+        AND contest.starts_at <= {AHEAD.format(moment="digest.at")}
         AND contest.cancelled_at IS NULL
         AND {INTERESTING}
 ) AS named (contests)

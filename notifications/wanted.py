@@ -60,9 +60,12 @@ CASE
 END
 """
 
-# How far ahead a digest looks.
+# Up to when a digest looks that is for `moment`: until the next one, however clocks change before that.
 AHEAD = """
-CASE preference.digest WHEN 'weekly' THEN interval '7 days' ELSE interval '1 day' END
+(
+    {moment} AT TIME ZONE preference.time_zone
+    + CASE preference.digest WHEN 'weekly' THEN interval '7 days' ELSE interval '1 day' END
+) AT TIME ZONE preference.time_zone
 """
 
 QUIET = "It would have come in quiet hours, and the contest begins before they are over."

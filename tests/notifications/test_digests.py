@@ -4,10 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
+from django.contrib.auth.models import User
 from django.utils import timezone
 
+from notifications.digests import contents
 from notifications.dispatch import dispatch
-from notifications.models import Channel, Notification, Preference, Status
+from notifications.models import Channel, Notification, Preference, Status, Weekday
+from notifications.outlook import digests_of_member
 from notifications.planning import plan
 from tests.factories import ContestFactory, MemberFactory
 from tests.smtp import Inbox, body_of
@@ -140,6 +143,28 @@ def test_the_hour_that_a_change_of_clocks_leaves_out_is_made_up_for() -> None:
     for hour in range(6):
         plan(night + hour * HOUR, night + (hour + 1) * HOUR)
     assert digests() == [night + HOUR]
+
+
+@pytest.mark.parametrize(
+    ("digest", "hours", "day"), [("daily", 24.5, 30), ("weekly", 7 * 24 + 0.5, 24)], ids=["daily", "weekly"]
+)
+def test_the_hour_that_a_change_of_clocks_adds_is_in_the_digest_before_it(digest: str, hours: float, day: int) -> None:
+    """In Lisbon the clock went from 2 to 1 on the 31st of October 2027, a Sunday."""
+    MemberFactory(
+        preference__digest=digest,
+        preference__digest_hour=8,
+        preference__digest_weekday=Weekday.SUNDAY,
+        preference__time_zone="Europe/Lisbon",
+    )
+    morning = datetime(2027, 10, day, 7, tzinfo=UTC)
+    early = ContestFactory(starts_at=morning + hours * HOUR)
+    ContestFactory(starts_at=morning + (hours + 1) * HOUR)
+    plan(morning - 2 * HOUR, morning - HOUR)
+    (foretold,) = digests_of_member(User.objects.get().pk, morning - HOUR)
+    plan(morning - HOUR, morning + HOUR)
+    written = Notification.objects.get(kind="digest")
+    assert contents([written.pk], morning) == {written.pk: [early.pk]}
+    assert (foretold.at, foretold.contests) == (morning, 1)
 
 
 def test_a_digest_is_there_once_however_often_it_is_planned() -> None:
