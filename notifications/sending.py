@@ -18,6 +18,7 @@ from notifications.claiming import LEASE
 from notifications.messages import Letter, Renderer
 from notifications.models import Status
 from notifications.outcomes import Outcome, failed, outcome, untried
+from notifications.wanted import NOTHING_LEFT
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ class Sender:
             self._keep(_unexpected(letter, error))
             return None
         if message is None:
-            self._keep(outcome(letter, Status.SKIPPED, "There is nothing left to tell."))
+            self._keep(outcome(letter, Status.SKIPPED, NOTHING_LEFT))
         return message
 
     def _work(self) -> None:

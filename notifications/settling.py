@@ -3,7 +3,7 @@
 from django.db import connection
 
 from notifications.scope import Scope
-from notifications.wanted import CHOICE, DUE, FREE_AT, QUIET, REACHABLE, UNINTERESTING, UNREACHABLE
+from notifications.wanted import CHOICE, DUE, FREE_AT, NOTHING_LEFT, QUIET, REACHABLE, UNINTERESTING, UNREACHABLE
 
 _THOSE = {
     "expired": "notification.status IN ('pending', 'sending') AND notification.expires_at <= %(now)s",
@@ -31,11 +31,13 @@ _THOSE = {
 
 _UNRESOLVED = "notification.status IN ('pending', 'sending', 'skipped')"
 
-# What may still be resolved otherwise than it is.
+# What may still be resolved otherwise than it is. Of a digest in which nothing was left the hour is over: what turns up
+# later is for the next one.
 _OPEN = """(
             notification.status = 'pending'
             OR notification.status = 'sending' AND notification.available_at <= %(now)s
             OR notification.status = 'skipped' AND notification.expires_at > %(now)s
+                AND notification.error <> %(nothing_left)s
         )"""
 
 _RAW = "contest.starts_at - make_interval(mins => notification.lead_minutes)"
@@ -169,5 +171,5 @@ def settle(scope: Scope) -> dict[str, int]:
         for condition in conditions
     )
     with connection.cursor() as cursor:
-        cursor.execute(_SETTLE.format(those=found), {**scope.values, "quiet": QUIET})
+        cursor.execute(_SETTLE.format(those=found), {**scope.values, "quiet": QUIET, "nothing_left": NOTHING_LEFT})
         return dict(cursor.fetchall())

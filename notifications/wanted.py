@@ -70,6 +70,8 @@ AHEAD = """
 
 QUIET = "It would have come in quiet hours, and the contest begins before they are over."
 
+NOTHING_LEFT = "There is nothing left to tell."
+
 # Why a contest is of no interest, in words for members and staff; '' exactly where it is INTERESTING.
 UNINTERESTING = """
 CASE

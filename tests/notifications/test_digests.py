@@ -129,8 +129,13 @@ def test_a_digest_of_which_nothing_is_left_says_so(inbox: Inbox) -> None:
         contest.save()
         clock.move_to(MONDAY + 8 * HOUR)
         dispatch()
-    digest = Notification.objects.get(kind="digest")
-    assert (digest.status, digest.error) == (Status.SKIPPED, "There is nothing left to tell.")
+        digest = Notification.objects.get(kind="digest")
+        assert (digest.status, digest.error) == (Status.SKIPPED, "There is nothing left to tell.")
+        ContestFactory(starts_at=MONDAY + DAY)
+        clock.move_to(MONDAY + 12 * HOUR)
+        dispatch()
+    digest.refresh_from_db()
+    assert digest.status == Status.SKIPPED, "noon is not its hour"
     assert not inbox.mails
 
 
