@@ -12,7 +12,7 @@ from notifications.channels import CHANNELS
 from notifications.claiming import claim, is_anything_due
 from notifications.messages import Letter
 from notifications.models import Status
-from notifications.outcomes import Outcome
+from notifications.outcomes import Outcome, untried
 from notifications.sending import Clock, Sender
 
 BATCH = 200
@@ -100,10 +100,18 @@ def _next_letters(kind: str, claimer: UUID, clock: Clock, *, can_wait: bool) -> 
     """
     while not clock.is_over:
         allowed, free_at = providers.let_through(kind, BATCH, now := timezone.now())
-        letters = claim(kind, claimer, allowed) if allowed else ()
+        letters = _at_most(allowed, kind, claimer)
         providers.give_back(kind, allowed - len(letters))
         if letters or not can_wait or free_at is None or not is_anything_due(kind, now):
             return letters
         nap = 0.02 if allowed else (free_at - now).total_seconds()
         time.sleep(min(max(nap, 0.01), LONGEST_NAP))
     return ()
+
+
+def _at_most(allowed: int, kind: str, claimer: UUID) -> Sequence[Letter]:
+    """A member for whom several messages are due is claimed as a whole: what is more than may leave now is let go."""
+    letters = claim(kind, claimer, allowed) if allowed else ()
+    if surplus := letters[allowed:]:
+        outcomes.record(kind, claimer, [untried(letter) for letter in surplus])
+    return letters[:allowed]

@@ -29,7 +29,7 @@ from tests import mailserver
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory, make_members
 from tests.installation import ROOT, eventually
 from tests.smtp import Inbox, body_of, free_port
-from tests.whatsapp import Graph
+from tests.whatsapp import Graph, Refusal
 
 pytestmark = pytest.mark.django_db
 
@@ -163,16 +163,29 @@ def test_a_provider_that_takes_less_than_a_message_a_second_is_waited_for(inbox:
     assert (report.sent, report.unfinished) == (2, True), "one at once, and one after two seconds"
 
 
-def test_all_messages_of_one_member_count_towards_the_rate(inbox: Inbox) -> None:
+def several_messages_to_one_member(kind: str, address: str) -> None:
+    contest = ContestFactory()
+    channel = Channel.objects.create(user=MemberFactory(), kind=kind, address=address, verified_at=timezone.now())
+    for what in ("reminder", "moved", "reinstated"):
+        NotificationFactory(contest=contest, channel=channel, kind=what)
+
+
+def test_several_messages_to_one_member_keep_to_the_rate(inbox: Inbox) -> None:
     """A channel is claimed as a whole, and may be worth more messages than were let through."""
-    Provider.objects.filter(kind="email").update(per_second=1)
-    contest, channel = ContestFactory(), MemberFactory().channels.get()
-    for kind in ("reminder", "moved", "reinstated"):
-        NotificationFactory(contest=contest, channel=channel, kind=kind)
+    Provider.objects.filter(kind="email").update(per_second=2)
+    several_messages_to_one_member("email", "alice@example.org")
+    assert deliver("email", clock=Clock(time.monotonic() + 0.3)).messages == 2
+    assert deliver("email").messages == 1
+    assert Notification.objects.filter(attempts=1, status=Status.SENT).count() == 3
 
-    assert deliver("email").messages == 3
 
-    assert Provider.objects.get(kind="email").free_at > timezone.now() + timedelta(seconds=2)
+def test_a_provider_that_was_down_is_tried_with_one_message_though_several_are_due_to_one_member(graph: Graph) -> None:
+    several_messages_to_one_member("whatsapp", "+16505551234")
+    providers.record("whatsapp", timezone.now() - timedelta(minutes=2), error="It was down")
+    graph.refusals["16505551234"] = Refusal(131016, status=500)
+    assert deliver("whatsapp").sent == 0
+    assert graph.requests == 1
+    assert statuses() == {(Status.PENDING, 0)}
 
 
 def test_what_left_before_a_provider_asked_for_rest_does_not_wake_it() -> None:
