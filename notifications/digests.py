@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db import connection
 
 from notifications.scope import Scope
-from notifications.wanted import AHEAD, CHOICE, INTERESTING, REACHABLE
+from notifications.wanted import AHEAD, CHOICE, DIGEST_OF, INTERESTING, REACHABLE
 
 # One that could not be sent for twelve hours is worth nothing any more, and who chose a digest just now does not get
 # the one of this morning.
@@ -22,12 +22,7 @@ SELECT
 FROM notifications_preference preference
 JOIN auth_user member ON member.id = preference.user_id
 JOIN notifications_channel channel ON channel.user_id = preference.user_id
-CROSS JOIN LATERAL (
-    SELECT notifications_digest_before(
-        %(until)s, preference.time_zone, preference.digest_hour,
-        CASE WHEN preference.digest = 'weekly' THEN preference.digest_weekday END
-    )
-) AS digest (at)
+CROSS JOIN LATERAL (SELECT {DIGEST_OF.format(moment="%(until)s")}) AS digest (at)
 WHERE preference.digest <> 'off'
     AND 'digest' = ANY (channel.purposes)
     AND {REACHABLE}

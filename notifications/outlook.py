@@ -8,7 +8,18 @@ from typing import Any
 from django.db import connection
 
 from notifications.models import Status
-from notifications.wanted import AHEAD, CHOICE, DUE, FREE_AT, INTERESTING, QUIET, REACHABLE, UNINTERESTING, UNREACHABLE
+from notifications.wanted import (
+    AHEAD,
+    CHOICE,
+    DIGEST_OF,
+    DUE,
+    FREE_AT,
+    INTERESTING,
+    QUIET,
+    REACHABLE,
+    UNINTERESTING,
+    UNREACHABLE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +133,7 @@ CROSS JOIN LATERAL (
     SELECT min(found.at)
     FROM generate_series(1, 16) AS half (days)
     CROSS JOIN LATERAL (
-        SELECT notifications_digest_before(
-            %(now)s + half.days * interval '12 hours', preference.time_zone, preference.digest_hour,
-            CASE WHEN preference.digest = 'weekly' THEN preference.digest_weekday END
-        )
+        SELECT {DIGEST_OF.format(moment="%(now)s + half.days * interval '12 hours'")}
     ) AS found (at)
     WHERE found.at > %(now)s
 ) AS digest (at)

@@ -3,7 +3,17 @@
 from django.db import connection
 
 from notifications.scope import Scope
-from notifications.wanted import CHOICE, DUE, FREE_AT, NOTHING_LEFT, QUIET, REACHABLE, UNINTERESTING, UNREACHABLE
+from notifications.wanted import (
+    CHOICE,
+    DIGEST_OF,
+    DUE,
+    FREE_AT,
+    NOTHING_LEFT,
+    QUIET,
+    REACHABLE,
+    UNINTERESTING,
+    UNREACHABLE,
+)
 
 _THOSE = {
     "expired": "notification.status IN ('pending', 'sending') AND notification.expires_at <= %(now)s",
@@ -39,6 +49,8 @@ _OPEN = """(
             OR notification.status = 'skipped' AND notification.expires_at > %(now)s
                 AND notification.error <> %(nothing_left)s
         )"""
+
+_MOMENT = "notification.starts_at + interval '1 second'"
 
 _RAW = "contest.starts_at - make_interval(mins => notification.lead_minutes)"
 
@@ -78,6 +90,8 @@ WITH judged AS (
             WHEN notification.kind = 'reminder' AND notification.lead_minutes <> ALL (preference.lead_minutes)
                 THEN 'The lead time is no longer wanted.'
             WHEN notification.kind = 'digest' AND preference.digest = 'off' THEN 'No digest is wanted any more.'
+            WHEN notification.kind = 'digest' AND notification.starts_at <> {DIGEST_OF.format(moment=_MOMENT)}
+                THEN 'The digest comes at another time.'
             WHEN ({UNREACHABLE}) <> '' THEN {UNREACHABLE}
             WHEN ({REACHABLE}) IS NOT TRUE THEN 'The account has no preferences.'
             WHEN about.purpose <> ALL (channel.purposes) THEN concat('This channel is not for ', about.purpose, '.')

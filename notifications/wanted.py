@@ -60,6 +60,14 @@ CASE
 END
 """
 
+# When the last digest before `moment` is due.
+DIGEST_OF = """
+notifications_digest_before(
+    {moment}, preference.time_zone, preference.digest_hour,
+    CASE WHEN preference.digest = 'weekly' THEN preference.digest_weekday END
+)
+"""
+
 # Up to when a digest looks that is for `moment`: until the next one, however clocks change before that.
 AHEAD = """
 (

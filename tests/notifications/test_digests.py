@@ -1,6 +1,7 @@
 """What comes in the days ahead, at the hour that the member chose."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import time_machine
@@ -92,6 +93,20 @@ def test_who_chooses_a_digest_now_does_not_get_the_one_of_this_morning() -> None
     Preference.objects.update(digest="daily")
     plan(MONDAY + 10 * HOUR, MONDAY + 11 * HOUR)
     assert digests() == []
+
+
+@pytest.mark.parametrize(
+    "other", [{"digest_hour": 20}, {"digest": "weekly", "digest_weekday": Weekday.FRIDAY}, {"time_zone": "Asia/Tokyo"}]
+)
+def test_who_chooses_another_time_just_before_the_digest_gets_none_at_the_old_one(other: dict[str, Any]) -> None:
+    """It is planned half an hour ahead."""
+    MemberFactory(preference__digest="daily", preference__digest_hour=8)
+    ContestFactory(starts_at=MONDAY + 20 * HOUR)
+    plan(MONDAY + 7 * HOUR, MONDAY + 9 * HOUR)
+    Preference.objects.update(**other)
+    plan(MONDAY + 7.5 * HOUR, MONDAY + 9 * HOUR)
+    digest = Notification.objects.get(kind="digest")
+    assert (digest.status, digest.error) == (Status.SKIPPED, "The digest comes at another time.")
 
 
 def test_after_hours_of_downtime_it_still_comes_but_not_the_next_day() -> None:
