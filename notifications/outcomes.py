@@ -17,6 +17,7 @@ from notifications.channels.base import ChannelDead, DeliveryError, OutcomeUnkno
 from notifications.claiming import LEASE
 from notifications.messages import Letter
 from notifications.models import Status
+from notifications.wanted import FREE_AT
 
 logger = logging.getLogger(__name__)
 
@@ -25,17 +26,18 @@ PROVIDER_PAUSE = timedelta(minutes=1)
 UNKNOWN_PAUSE = timedelta(minutes=10)
 """How long the provider has to tell what became of a message, before it is sent again."""
 
-# Who loses a channel is told on another one, if there is one; for a week that is worth to know.
-TELL_ON_ANOTHER_CHANNEL = """told AS (
+# Who loses a channel is told on another one, if there is one, and not in quiet hours; for a week that is worth to know.
+TELL_ON_ANOTHER_CHANNEL = f"""told AS (
     INSERT INTO notifications_notification (
         channel_id, contest_name, kind, lead_minutes, starts_at, due_at, expires_at,
         created_at, status, attempts, available_at, error, detail
     )
     SELECT DISTINCT ON (lost.id)
         other.id, '', 'channel-off', 0, %(now)s, %(now)s, %(now)s::timestamptz + interval '7 days',
-        %(now)s, 'pending', 0, %(now)s, '', concat(coalesce(nullif(lost.label, ''), lost.address), ': ', lost.error)
+        %(now)s, 'pending', 0, {FREE_AT}, '', concat(coalesce(nullif(lost.label, ''), lost.address), ': ', lost.error)
     FROM recorded_on_channel lost
     JOIN notifications_channel other ON other.user_id = lost.user_id AND other.id <> lost.id
+    LEFT JOIN notifications_preference preference ON preference.user_id = lost.user_id
     WHERE lost.lost
         AND other.verified_at IS NOT NULL
         AND other.disabled_at IS NULL

@@ -7,7 +7,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from datetime import time as time_of_day
 from itertools import combinations
 from pathlib import Path
 
@@ -198,3 +199,22 @@ def test_what_left_before_a_provider_asked_for_rest_does_not_wake_it() -> None:
     assert providers.let_through("whatsapp", 10, later)[0] == 1
     providers.record("whatsapp", later)
     assert providers.let_through("whatsapp", 10, later)[0] == 10
+
+
+def test_who_loses_an_address_at_night_is_told_in_the_morning(inbox: Inbox) -> None:
+    """A digest may be asked for at any hour, and providers tell when they like what became of a message."""
+    midnight = datetime(2027, 6, 7, tzinfo=UTC)
+    with time_machine.travel(midnight, tick=False):
+        alice = MemberFactory(preference__quiet_from=time_of_day(22), preference__quiet_until=time_of_day(7))
+        gone = Channel.objects.create(
+            user=alice, kind="email", address="alice@gone.example.org", verified_at=timezone.now()
+        )
+        NotificationFactory(
+            channel=gone, kind="test", contest=None, contest_name="", starts_at=midnight + timedelta(days=1)
+        )
+        inbox.refuse = lambda address: "550 5.1.1 No such user" if "gone" in address else None
+        dispatch()
+    assert inbox.mails == []
+    with time_machine.travel(midnight + timedelta(hours=7), tick=False):
+        dispatch()
+    assert [mail["Subject"] for mail in inbox.to(alice.email)] == ["One of your channels works no more"]
