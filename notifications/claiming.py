@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from contests.models import Contest
 from notifications import digests
-from notifications.messages import Envelope, Item, Letter, Notice
+from notifications.messages import OF_A_CONTEST, Envelope, Item, Letter, Notice
 from notifications.models import OPEN_STATUSES, Channel, Notification, NotificationKind
 
 LEASE = timedelta(minutes=5)
@@ -89,7 +89,10 @@ def is_anything_due(kind: str, now: datetime) -> bool:
 
 
 def _letters(rows: Sequence[tuple[Any, ...]], now: datetime) -> Sequence[Letter]:
-    """What was claimed, as rows of `_CLAIM`, with all that a message needs; those of one message together."""
+    """What was claimed, as rows of `_CLAIM`, with all that a message needs; those of one message together.
+
+    What a sync has made wrong since the plan is left out: the next plan resolves it when its lease is over.
+    """
     claimed = [(Envelope(*row[:6]), Notice(*row[6:])) for row in rows]
     digest_ids = [notice.id for envelope, notice in claimed if envelope.kind == NotificationKind.DIGEST]
     named = digests.contents(digest_ids, now)
@@ -97,9 +100,19 @@ def _letters(rows: Sequence[tuple[Any, ...]], now: datetime) -> Sequence[Letter]
     contests = Contest.objects.select_related("platform").in_bulk(pks)
     letters = []
     for envelope, group in groupby(claimed, key=itemgetter(0)):
-        notices = [notice for _, notice in group]
-        letters.append(Letter(envelope, notices, _items(notices, named, contests)))
+        notices = [notice for _, notice in group if _is_still_so(envelope.kind, notice, contests)]
+        if notices:
+            letters.append(Letter(envelope, notices, _items(notices, named, contests)))
     return letters
+
+
+def _is_still_so(kind: str, notice: Notice, contests: Mapping[int, Contest]) -> bool:
+    if kind not in OF_A_CONTEST:
+        return True
+    contest = contests.get(notice.contest or 0)
+    if contest is None or kind == NotificationKind.CANCELLED:
+        return contest is not None and contest.cancelled_at is not None
+    return contest.cancelled_at is None and contest.starts_at == notice.starts_at
 
 
 def _items(

@@ -35,13 +35,13 @@ _NO_MORE = {
     Purpose.DIGEST: "No more digests to this address",
 }
 
-_WITH_CALENDAR = (
+OF_A_CONTEST = (
     NotificationKind.REMINDER,
     NotificationKind.MOVED,
     NotificationKind.CANCELLED,
     NotificationKind.REINSTATED,
 )
-"""Bring the contests as a file, too, that adds them to a calendar, or puts right what an earlier one added."""
+"""They bring their contests as a file, too, that adds them to a calendar, or puts right what an earlier one added."""
 
 KEPT = 500
 """Rendered messages, of some 10 kB each: digests of people who chose differently all differ."""
@@ -189,7 +189,7 @@ def _render(kind: str, items: Sequence[Item], zone: ZoneInfo, details: Sequence[
             render_to_string(f"notifications/messages/{name}", context).strip()
             for name in (f"{kind}.txt", "foot.txt", f"{kind}.html")
         )
-    file = calendar(item.contest.calendar_entry for item in items) if kind in _WITH_CALENDAR else b""
+    file = calendar(item.contest.calendar_entry for item in items) if kind in OF_A_CONTEST else b""
     return Rendered(subject, text, foot, html, url, file)
 
 

@@ -15,6 +15,7 @@ import pytest
 import time_machine
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection
+from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from icalendar import Calendar
@@ -25,7 +26,7 @@ from notifications import delivery, messages, sending
 from notifications.channels import CHANNELS, email
 from notifications.channels.base import Message
 from notifications.channels.email import Email
-from notifications.claiming import claim
+from notifications.claiming import LEASE, claim
 from notifications.delivery import deliver
 from notifications.dispatch import dispatch
 from notifications.models import Channel, Notification, Preference, Status
@@ -547,3 +548,27 @@ def test_nothing_is_claimed_for_a_channel_that_was_turned_off_since_the_plan(inb
 
     assert inbox.recipients == ["1@example.org"]
     assert dispatch().skipped == 1
+
+
+@pytest.mark.parametrize("sync", ["cancels", "moves", "deletes"])
+def test_what_a_sync_makes_wrong_between_plan_and_claim_is_not_told(inbox: Inbox, sync: str) -> None:
+    """Nor said to have been, where another contest is told in the same mail."""
+    channel = MemberFactory().channels.get()
+    for name in ("Wrong", "Right"):
+        NotificationFactory(channel=channel, contest=ContestFactory(name=name))
+    wrong = Contest.objects.filter(name="Wrong")
+    match sync:
+        case "cancels":
+            wrong.update(cancelled_at=timezone.now())
+        case "moves":
+            wrong.update(starts_at=F("starts_at") + timedelta(hours=1), ends_at=F("ends_at") + timedelta(hours=1))
+        case "deletes":
+            wrong.delete()
+
+    assert deliver("email").sent == 1
+
+    (mail,) = inbox.mails
+    assert mail["Subject"].startswith("Right starts")
+    with time_machine.travel(timezone.now() + LEASE):
+        dispatch()
+    assert Notification.objects.get(contest_name="Wrong", lead_minutes=60, kind="reminder").status == Status.SKIPPED
