@@ -10,9 +10,9 @@ from django.db import connection
 from notifications import providers
 from notifications.channels.base import ChannelDead, DeliveryError, ProviderDown, RetryLater
 from notifications.channels.whatsapp.webhook import Report
-from notifications.deadlocks import tried_again
 from notifications.models import Verification
 from notifications.outcomes import PROVIDER_PAUSE, TELL_ON_ANOTHER_CHANNEL
+from notifications.retrying import tried_again
 
 # Callbacks come in any order and more than once, so each is held against what is known by then:
 # - who was reached stays reached, and who read it has it; a later failure, of a second device, changes nothing;

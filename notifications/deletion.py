@@ -3,8 +3,8 @@
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from notifications.deadlocks import tried_again
 from notifications.models import Channel, Notification
+from notifications.retrying import tried_again
 
 
 class LastSuperuser(Exception):

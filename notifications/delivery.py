@@ -3,16 +3,18 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID, uuid4
 
 from django.utils import timezone
 
 from notifications import outcomes, providers
 from notifications.channels import CHANNELS
-from notifications.claiming import claim, is_anything_due
+from notifications.claiming import LEASE, claim, is_anything_due
 from notifications.messages import Letter
 from notifications.models import Status
 from notifications.outcomes import Outcome, untried
+from notifications.retrying import outlasting
 from notifications.sending import Clock, Sender
 
 BATCH = 200
@@ -77,7 +79,8 @@ def deliver(
             flows = False
             while not clock.is_over:
                 if not sender.in_hand or (flows and sender.in_hand <= BATCH // 2):
-                    letters = _next_letters(kind, claimer, clock, can_wait=not sender.in_hand)
+                    look = partial(_next_letters, kind, claimer, clock, can_wait=not sender.in_hand)
+                    letters = outlasting(LEASE / 2, look, "a look at what is due")
                     flows = len(letters) >= BATCH
                     sender.put(letters)
                     if not sender.in_hand:
@@ -112,6 +115,7 @@ def _next_letters(kind: str, claimer: UUID, clock: Clock, *, can_wait: bool) -> 
 def _at_most(allowed: int, kind: str, claimer: UUID) -> Sequence[Letter]:
     """A member for whom several messages are due is claimed as a whole: what is more than may leave now is let go."""
     letters = claim(kind, claimer, allowed) if allowed else ()
-    if surplus := letters[allowed:]:
+    if allowed < BATCH and (surplus := letters[allowed:]):
         outcomes.record(kind, claimer, [untried(letter) for letter in surplus])
-    return letters[:allowed]
+        return letters[:allowed]
+    return letters

@@ -1,15 +1,13 @@
 """What became of messages: what an error means for the one that it struck, and all of it written down at once."""
 
-import logging
 import random
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import connection
 from django.utils import timezone
 
 from notifications import providers
@@ -17,9 +15,8 @@ from notifications.channels.base import ChannelDead, DeliveryError, OutcomeUnkno
 from notifications.claiming import LEASE
 from notifications.messages import Letter
 from notifications.models import Status
+from notifications.retrying import outlasting
 from notifications.wanted import FREE_AT
-
-logger = logging.getLogger(__name__)
 
 FIRST_RETRY, LONGEST_RETRY = timedelta(minutes=1), timedelta(minutes=30)
 PROVIDER_PAUSE = timedelta(minutes=1)
@@ -140,17 +137,12 @@ def record(kind: str, claimer: UUID, outcomes: Sequence[Outcome]) -> None:
 
     Those whose claim was lost meanwhile belong to somebody else and stay untouched.
     """
-    give_up_at = time.monotonic() + LEASE.total_seconds() / 2
-    while True:
-        try:
-            _record(claimer, outcomes)
-            return _record_on_provider(kind, outcomes)
-        except (OperationalError, InterfaceError) as error:
-            if connection.in_atomic_block or time.monotonic() > give_up_at:
-                raise
-            logger.warning("What was sent could not be recorded and is tried again: %s", str(error).strip())
-            connection.close()
-            time.sleep(1)
+
+    def write() -> None:
+        _record(claimer, outcomes)
+        _record_on_provider(kind, outcomes)
+
+    outlasting(LEASE / 2, write, "what was sent")
 
 
 def _record(claimer: UUID, outcomes: Sequence[Outcome]) -> None:

@@ -10,8 +10,8 @@ from datetime import datetime
 from django.db import IntegrityError, connection, transaction
 
 from notifications import changes, digests, reminders, settling
-from notifications.deadlocks import tried_again
 from notifications.models import Horizon, Status
+from notifications.retrying import tried_again
 from notifications.scope import Scope
 
 MANY = 1_000

@@ -59,8 +59,8 @@ def let_through(kind: str, most: int, now: datetime) -> tuple[int, datetime | No
 
 
 def give_back(kind: str, messages: int) -> None:
-    """What was let through and did not leave."""
-    if messages > 0:
+    """What was let through and did not leave; or, below zero, leaves besides."""
+    if messages:
         with connection.cursor() as cursor:
             cursor.execute(_GIVE_BACK, {"kind": kind, "messages": messages})
 
