@@ -1,6 +1,6 @@
 """Claiming what is due: whoever holds a claim may send it, and nobody else until its lease is over."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from operator import itemgetter
@@ -80,6 +80,19 @@ def claim(kind: str, claimer: UUID, most: int) -> Sequence[Letter]:
         )
         rows = cursor.fetchall()
     return _letters(rows, now) if rows else ()
+
+
+_LET_GO = """
+UPDATE notifications_notification
+SET status = 'pending', available_at = %(now)s, attempts = attempts - 1, claim = NULL
+WHERE claim = %(claim)s AND message <> ALL (%(in_hand)s)
+"""
+
+
+def let_go(claimer: UUID, in_hand: Collection[UUID]) -> None:
+    """What was claimed without the claimer's knowledge, as the database hung up before it said so."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LET_GO, {"now": timezone.now(), "claim": claimer, "in_hand": list(in_hand)})
 
 
 def is_anything_due(kind: str, now: datetime) -> bool:

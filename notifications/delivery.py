@@ -1,16 +1,15 @@
 """Sending what is planned: claim, send, record, and claim more while others are being sent."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from functools import partial
 from uuid import UUID, uuid4
 
 from django.utils import timezone
 
 from notifications import outcomes, providers
 from notifications.channels import CHANNELS
-from notifications.claiming import LEASE, claim, is_anything_due
+from notifications.claiming import LEASE, claim, is_anything_due, let_go
 from notifications.messages import Letter
 from notifications.models import Status
 from notifications.outcomes import Outcome, untried
@@ -78,9 +77,8 @@ def deliver(
         try:
             flows = False
             while not clock.is_over:
-                if not sender.in_hand or (flows and sender.in_hand <= BATCH // 2):
-                    look = partial(_next_letters, kind, claimer, clock, can_wait=not sender.in_hand)
-                    letters = outlasting(LEASE / 2, look, "a look at what is due")
+                if not sender.in_hand or (flows and len(sender.in_hand) <= BATCH // 2):
+                    letters = _next_letters(kind, claimer, clock, sender.in_hand)
                     flows = len(letters) >= BATCH
                     sender.put(letters)
                     if not sender.in_hand:
@@ -95,7 +93,21 @@ def deliver(
     return report
 
 
-def _next_letters(kind: str, claimer: UUID, clock: Clock, *, can_wait: bool) -> Sequence[Letter]:
+def _next_letters(kind: str, claimer: UUID, clock: Clock, in_hand: Collection[UUID]) -> Sequence[Letter]:
+    """As below. It outlasts a hang-up of the database, which may have claimed something before it."""
+    hung_up = False
+
+    def look() -> Sequence[Letter]:
+        nonlocal hung_up
+        if hung_up:
+            let_go(claimer, in_hand)
+        hung_up = True
+        return _look(kind, claimer, clock, can_wait=not in_hand)
+
+    return outlasting(LEASE / 2, look, "a look at what is due")
+
+
+def _look(kind: str, claimer: UUID, clock: Clock, *, can_wait: bool) -> Sequence[Letter]:
     """What is to be sent next; nothing where there is no more, or none at this moment and it is not to be waited for.
 
     A provider whose rate is reached is waited for, and so are others who hold all that is left: they are about to take

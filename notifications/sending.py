@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import inf
@@ -60,8 +60,8 @@ class Sender:
             self._pool.submit(self._work)
 
     @property
-    def in_hand(self) -> int:
-        return len(self._letters)
+    def in_hand(self) -> Collection[UUID]:
+        return self._letters.keys()
 
     def put(self, letters: Sequence[Letter]) -> None:
         """Have them sent one after the other."""

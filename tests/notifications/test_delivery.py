@@ -22,7 +22,7 @@ from icalendar import Calendar
 from pytest_django import Settings
 
 from contests.models import Contest
-from notifications import delivery, messages, sending
+from notifications import claiming, delivery, messages, sending
 from notifications.channels import CHANNELS, email
 from notifications.channels.base import Message
 from notifications.channels.email import Email
@@ -572,3 +572,30 @@ def test_what_a_sync_makes_wrong_between_plan_and_claim_is_not_told(inbox: Inbox
     with time_machine.travel(timezone.now() + LEASE):
         dispatch()
     assert Notification.objects.get(contest_name="Wrong", lead_minutes=60, kind="reminder").status == Status.SKIPPED
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_claimed_when_the_database_hung_up_is_sent_in_the_same_round(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It hangs up after the claim, before all is said that is known of it; and once more while others are in hand."""
+    monkeypatch.setattr(delivery, "BATCH", 2)
+    contest = ContestFactory()
+    for _ in range(5):
+        NotificationFactory(contest=contest)
+    looks = 0
+
+    def hangs_up(rows: Any, now: Any, letters: Any = claiming._letters) -> Any:
+        nonlocal looks
+        looks += 1
+        if looks in (1, 4):
+            with another_transaction() as other, connection.cursor() as ours:
+                ours.execute("SELECT pg_backend_pid()")
+                other.execute("SELECT pg_terminate_backend(%s)", ours.fetchone())
+        return letters(rows, now)
+
+    monkeypatch.setattr(claiming, "_letters", hangs_up)
+    assert deliver("email").sent == 5
+    assert looks > 4
+    assert len(set(inbox.recipients)) == len(inbox.recipients) == 5
+    assert set(Notification.objects.values_list("status", "attempts")) == {(Status.SENT, 1)}
