@@ -14,7 +14,7 @@ from notifications.tasks import dispatch_notifications
 
 
 class Command(JobCommand):
-    help = "Tell members what is due now or within the next half hour; or explain what one of them will be told."
+    help = "Tell members what is due now or before the next round; or explain what one of them will be told."
     task = dispatch_notifications
 
     def add_arguments(self, parser: ArgumentParser) -> None:
