@@ -160,7 +160,7 @@ def test_the_data_is_downloaded_and_the_account_deleted_on_a_phone(visit: Open, 
 
 
 def test_who_clicks_twice_sends_once(visit: Open, alice: User) -> None:
-    page = visit("/channels/")
+    page = visit("/channels/", member=alice)
     sent: list[Route] = []
     page.route("**/test/", lambda route: sent.append(route))
     twice = "button => [0, 200].forEach((after) => setTimeout(() => button.click(), after))"
@@ -173,7 +173,7 @@ def test_who_clicks_twice_sends_once(visit: Open, alice: User) -> None:
 
 
 def test_who_closes_the_menu_by_keyboard_stays_at_it(visit: Open, alice: User) -> None:
-    page = visit("/inbox/")
+    page = visit("/inbox/", member=alice)
     menu = page.locator("summary", has_text="Account")
     menu.press("Enter")
     page.get_by_role("link", name="Your data").focus()
