@@ -22,8 +22,8 @@ from notifications.models import (
     Quiet,
     Weekday,
     minutes,
-    time_zones,
 )
+from notifications.zones import time_zones
 
 USUAL_LEADS = (10, 15, 30, 60, 120, 360, 720, 1440, 2880, 4320, 10080)
 """Minutes; other values are typed."""

@@ -18,7 +18,8 @@ from django.utils import timezone
 from config.calendars import calendar
 from contests.models import Contest
 from notifications.channels.base import Message
-from notifications.models import NotificationKind, Purpose, zone_called
+from notifications.models import NotificationKind, Purpose
+from notifications.zones import zone_called
 
 PURPOSES: dict[str, Purpose] = {
     NotificationKind.REMINDER: Purpose.REMINDERS,

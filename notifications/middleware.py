@@ -6,7 +6,8 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from notifications.models import SUMMERLESS, Preference, time_zones
+from notifications.models import Preference
+from notifications.zones import SUMMERLESS, time_zones
 
 ZONE_COOKIE = "time_zone"
 SEEN_EVERY = timedelta(hours=12)

@@ -2,9 +2,8 @@
 
 import secrets
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -20,6 +19,7 @@ from django.utils import timezone
 from config.breaker import Breaker, BreakerState
 from contests.models import Contest, Platform
 from notifications.channels import CHANNELS
+from notifications.zones import time_zones, zone_called
 
 SHORTEST_LEAD = timedelta(minutes=10)
 LONGEST_LEAD = timedelta(hours=168)
@@ -41,24 +41,6 @@ def default_lead_minutes() -> list[int]:
 
 def default_platforms() -> list[str]:
     return list(Platform.objects.order_by("code").values_list("code", flat=True))
-
-
-NOWHERE = {"Factory", "localtime"}
-"""Names that stand beside those of zones: for none, and for this machine's own, which the database does not know."""
-
-SUMMERLESS = {"CET": "Europe/Brussels", "EET": "Europe/Athens", "MET": "Europe/Brussels", "WET": "Europe/Lisbon"}
-"""Zones whose names are abbreviations to PostgreSQL, of a time that knows no summer; and what they are names of."""
-
-
-@cache
-def time_zones() -> frozenset[str]:
-    """The names that a member may choose from, and that the database understands alike; read from disk once."""
-    return frozenset(available_timezones() - NOWHERE - SUMMERLESS.keys())
-
-
-def zone_called(name: str) -> ZoneInfo:
-    """UTC where the system does not know the zone, or does not know it any more."""
-    return ZoneInfo(name if name in time_zones() else "UTC")
 
 
 def validate_time_zone(name: str) -> None:

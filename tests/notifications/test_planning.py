@@ -16,9 +16,10 @@ from django.utils import timezone
 from contests.models import Contest
 from notifications import planning, settling
 from notifications.dispatch import dispatch
-from notifications.models import Channel, Notification, Preference, Status, time_zones
+from notifications.models import Channel, Notification, Preference, Status
 from notifications.planning import plan
 from notifications.scope import Scope
+from notifications.zones import time_zones
 from tests.database import another_transaction
 from tests.factories import ContestFactory, MemberFactory, NotificationFactory
 from tests.smtp import Inbox
