@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db import connection
 
 from notifications.scope import Scope
-from notifications.wanted import AHEAD, CHOICE, DIGEST_OF, INTERESTING, REACHABLE
+from notifications.wanted import CHOICE, DIGEST_OF, NAMED, REACHABLE
 
 # One that could not be sent for twelve hours is worth nothing any more, and who chose a digest just now does not get
 # the one of this morning.
@@ -38,10 +38,7 @@ WHERE preference.digest <> 'off'
         SELECT
         FROM contests_contest contest
         {CHOICE}
-        WHERE contest.starts_at > digest.at
-            AND contest.starts_at <= {AHEAD.format(moment="digest.at")}
-            AND contest.cancelled_at IS NULL
-            AND {INTERESTING}
+        WHERE {NAMED.format(moment="digest.at")}
     )
 ON CONFLICT DO NOTHING
 """
@@ -59,13 +56,10 @@ SELECT notification.id, contest.id
 FROM notifications_notification notification
 JOIN notifications_channel channel ON channel.id = notification.channel_id
 JOIN notifications_preference preference ON preference.user_id = channel.user_id
-JOIN contests_contest contest
-    ON contest.starts_at > greatest(notification.starts_at, %(now)s)
-    AND contest.starts_at <= {AHEAD.format(moment="notification.starts_at")}
-    AND contest.cancelled_at IS NULL
+JOIN contests_contest contest ON contest.starts_at > %(now)s
 {CHOICE}
 WHERE notification.id = ANY (%(digests)s)
-    AND {INTERESTING}
+    AND {NAMED.format(moment="notification.starts_at")}
 ORDER BY contest.starts_at, contest.platform_id, contest.key
 """
 

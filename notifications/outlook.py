@@ -9,12 +9,11 @@ from django.db import connection
 
 from notifications.models import Status
 from notifications.wanted import (
-    AHEAD,
     CHOICE,
     DIGEST_OF,
     DUE,
     FREE_AT,
-    INTERESTING,
+    NAMED,
     QUIET,
     REACHABLE,
     UNINTERESTING,
@@ -141,10 +140,7 @@ CROSS JOIN LATERAL (
     SELECT count(*)
     FROM contests_contest contest
     {CHOICE}
-    WHERE contest.starts_at > digest.at
-        AND contest.starts_at <= {AHEAD.format(moment="digest.at")}
-        AND contest.cancelled_at IS NULL
-        AND {INTERESTING}
+    WHERE {NAMED.format(moment="digest.at")}
 ) AS named (contests)
 WHERE preference.user_id = %(user)s
     AND preference.digest <> 'off'
@@ -175,12 +171,6 @@ def of_contest(contest: int, now: datetime, members: Collection[int]) -> Sequenc
         members=list(members),
         most=None,
     )
-
-
-def next_of_member(user: int, now: datetime) -> Reminder | None:
-    """The reminder that comes first."""
-    coming = [(each.at, each) for each in of_member(user, now) if each.comes and each.at]
-    return min(coming, key=lambda pair: pair[0])[1] if coming else None
 
 
 def _rows(*, contests: str, whom: str, order: str, **values: Any) -> Sequence[Reminder]:

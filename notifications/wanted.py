@@ -68,12 +68,15 @@ notifications_digest_before(
 )
 """
 
-# Up to when a digest looks that is for `moment`: until the next one, however clocks change before that.
-AHEAD = """
-(
-    {moment} AT TIME ZONE preference.time_zone
-    + CASE preference.digest WHEN 'weekly' THEN interval '7 days' ELSE interval '1 day' END
-) AT TIME ZONE preference.time_zone
+# Whether a digest that is for `moment` names a contest: until the next one, however clocks change before that.
+NAMED = f"""
+    contest.starts_at > {{moment}}
+    AND contest.starts_at <= (
+        {{moment}} AT TIME ZONE preference.time_zone
+        + CASE preference.digest WHEN 'weekly' THEN interval '7 days' ELSE interval '1 day' END
+    ) AT TIME ZONE preference.time_zone
+    AND contest.cancelled_at IS NULL
+    AND {INTERESTING}
 """
 
 QUIET = "It would have come in quiet hours, and the contest begins before they are over."
