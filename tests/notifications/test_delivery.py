@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from email.message import EmailMessage
 from threading import Event
@@ -300,21 +301,26 @@ def test_an_interruption_ends_with_the_mail_it_is_at_and_what_left_does_not_leav
     """As Celery's limit of time and Ctrl-C come: by a signal, in the main thread."""
     for _ in range(5):
         NotificationFactory()
-    interrupted = Event()
+    inbox.delay = lambda address: 0.1
+    is_over = Event()
 
     def interrupt(*_: object) -> None:
-        interrupted.set()
         raise interruption
 
-    class Slow(Email):
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, *how: Any, **more: Any) -> None:
+            is_over.set()
+            super().shutdown(*how, **more)
+
+    class Interrupted(Email):
         def _hand_over(self, message: Message) -> None:
             if len(inbox.mails) == 2:
                 os.kill(os.getpid(), signal.SIGUSR1)
-                assert interrupted.wait(10)
-                time.sleep(0.2)  # in the middle of a mail, for whoever would not wait for its end
+                assert is_over.wait(10)
             super()._hand_over(message)
 
-    monkeypatch.setitem(CHANNELS, "email", Slow)
+    monkeypatch.setattr(sending, "ThreadPoolExecutor", Pool)
+    monkeypatch.setitem(CHANNELS, "email", Interrupted)
     before = signal.signal(signal.SIGUSR1, interrupt)
     try:
         with pytest.raises(interruption):
@@ -335,6 +341,7 @@ def test_more_is_claimed_while_what_was_claimed_before_is_still_being_sent(
     """And what is done is recorded meanwhile: a process that is killed leaves little to be sent again."""
     monkeypatch.setattr(delivery, "BATCH", 4)
     monkeypatch.setattr(sending, "WORTH_RECORDING", 1)
+    inbox.delay = lambda address: 0.05
     contest = ContestFactory()
     for _ in range(12):
         NotificationFactory(contest=contest)
