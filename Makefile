@@ -37,7 +37,7 @@ run: install ## start web, worker and beat
 test: $(VENV)/.installed-dev ## run all tests; two files at a time: make test ARGS='-n 2 --dist loadfile'
 	@$(BIN)/python -m pytest $(ARGS)
 
-bench: $(VENV)/.installed-dev ## measure planning, syncing and the scheduler, or a part: make bench ARGS=ticking
+bench: $(VENV)/.installed-dev ## measure planning, sending, syncing and the scheduler, or a part: make bench ARGS=ticking
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 chaos: $(VENV)/.installed-dev ## kill everything for ten minutes, and see whether each occurrence is finished and each reminder sent

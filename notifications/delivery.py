@@ -125,7 +125,10 @@ def _look(kind: str, claimer: UUID, clock: Clock, *, can_wait: bool) -> Sequence
 
 
 def _at_most(allowed: int, kind: str, claimer: UUID) -> Sequence[Letter]:
-    """A member for whom several messages are due is claimed as a whole: what is more than may leave now is let go."""
+    """What is due to a member is claimed as a whole: where few may leave, those above the number are let go at once.
+
+    Above a whole batch they leave as well, and count towards what may leave next.
+    """
     letters = claim(kind, claimer, allowed) if allowed else ()
     if allowed < BATCH and (surplus := letters[allowed:]):
         outcomes.record(kind, claimer, [untried(letter) for letter in surplus])
